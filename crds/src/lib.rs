@@ -1,0 +1,9 @@
+//! The language both sides of Berth speak.
+//!
+//! The three kinds a user writes, what they mean as pure functions, and the configuration document that
+//! follows from them. Nothing here reads a clock, a file, the environment or the network: callers pass
+//! values in and get values back, so the operator, the registry, the cleanup Job and the offline planner
+//! decide with literally the same code.
+
+pub mod digest;
+pub mod name;
