@@ -97,11 +97,11 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (algorithm, encoded) = text.split_once(':').ok_or_else(|| DigestError::Grammar(text.to_owned()))?;
         let algorithm_ok = !algorithm.is_empty()
-            && algorithm.split(['+', '.', '_', '-']).all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-            });
-        let encoded_ok =
-            !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b'_' | b'-'));
+            && algorithm
+                .split(['+', '.', '_', '-'])
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        let encoded_ok = !encoded.is_empty()
+            && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b'_' | b'-'));
         if !algorithm_ok || !encoded_ok {
             return Err(DigestError::Grammar(text.to_owned()));
         }
@@ -125,7 +125,9 @@ impl<'de> Deserialize<'de> for Digest {
 /// an algorithm nobody can have content for here (400 on push, 404 on read).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    #[error("\"{0}\" is not a digest: write the algorithm, a colon and the hash, such as sha256:<64 hexadecimal characters>")]
+    #[error(
+        "\"{0}\" is not a digest: write the algorithm, a colon and the hash, such as sha256:<64 hexadecimal characters>"
+    )]
     Grammar(String),
     #[error("digest algorithm \"{0}\" is not supported: use sha256 or sha512")]
     UnknownAlgorithm(String),
@@ -152,7 +154,9 @@ mod tests {
             assert!(matches!(text.parse::<Digest>(), Err(DigestError::Grammar(_))), "{text}");
         }
         assert!(matches!("md5:abcd".parse::<Digest>(), Err(DigestError::UnknownAlgorithm(_))));
-        for text in [format!("sha256:{}", "A".repeat(64)), "sha256:abc".to_owned(), format!("sha512:{}", "a".repeat(64))] {
+        for text in
+            [format!("sha256:{}", "A".repeat(64)), "sha256:abc".to_owned(), format!("sha512:{}", "a".repeat(64))]
+        {
             assert!(matches!(text.parse::<Digest>(), Err(DigestError::Encoded { .. })), "{text}");
         }
     }

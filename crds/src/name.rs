@@ -189,7 +189,9 @@ pub enum NameError {
     Segment { segment: String, suggestion: String },
     #[error("\"{name}\" is {} characters long, at most {MAX_OBJECT_NAME} are allowed: try \"{suggestion}\"", name.len())]
     ObjectNameTooLong { name: String, suggestion: String },
-    #[error("the image path has {length} characters, at most {MAX_IMAGE_PATH} are allowed: shorten the names below the repository")]
+    #[error(
+        "the image path has {length} characters, at most {MAX_IMAGE_PATH} are allowed: shorten the names below the repository"
+    )]
     PathTooLong { length: usize },
     #[error("\"{name}\" lacks a namespace: images are named <namespace>/<repository>, such as \"default/{name}\"")]
     NoNamespace { name: String },
@@ -226,7 +228,8 @@ fn is_segment(segment: &str) -> bool {
     let mut seen_word = false;
     for byte in segment.bytes() {
         if alphanumeric(byte) {
-            let separator_ok = matches!(separator.as_str(), "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-');
+            let separator_ok =
+                matches!(separator.as_str(), "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-');
             if !separator_ok || (!seen_word && !separator.is_empty()) {
                 return false;
             }

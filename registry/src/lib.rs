@@ -1,1 +1,6 @@
+//! The data plane of Berth: the OCI Distribution API served from an object store.
+//!
+//! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it.
 
+pub mod storage;
+pub mod store;
