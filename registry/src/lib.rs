@@ -1,6 +1,7 @@
 //! The data plane of Berth: the OCI Distribution API served from an object store.
 //!
-//! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it.
+//! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it, [`oci`] what manifests say.
 
+pub mod oci;
 pub mod storage;
 pub mod store;
