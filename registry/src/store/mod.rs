@@ -32,12 +32,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Creates `to` with the bytes of `from`, unflagged, without the bytes travelling through this process where
     /// the store can copy. A birth: never retried.
     ///
+    /// The caller names the media type of the copy, as for any [`NewObject`]: S3 drops the source's together with
+    /// its flag, and asking for it first would make a mount two requests instead of one. Holdings have none.
+    ///
     /// # Errors
     /// [`StoreError::NotFound`] when `from` is absent.
-    async fn copy_new(&self, from: &str, to: &str) -> Result<(), StoreError>;
+    async fn copy_new(&self, from: &str, to: &str, content_type: Option<&str>) -> Result<(), StoreError>;
 
-    /// Sets the retired flag of an object in place, keeping its bytes. An absent key is nothing to do. Need not be
-    /// atomic: a late one may bring a deleted object back, flagged.
+    /// Sets the retired flag of an object in place, keeping its bytes and its media type. An absent key is nothing
+    /// to do. Need not be atomic: a late one may bring a deleted object back, flagged.
     async fn retire(&self, key: &str) -> Result<(), StoreError>;
 
     /// What is known of an object without its bytes; `None` only if the store says there is no such key.
@@ -187,7 +190,8 @@ impl ByteRange {
 pub struct ListQuery<'a> {
     /// Every key starts with it. Ends with `/` wherever a folder is meant.
     pub prefix: &'a str,
-    /// Only keys after this one in byte order; it need not exist.
+    /// Only keys after this one in byte order; it need not exist. With [`ListQuery::fold`] and a closing `/` it is
+    /// a folder of an earlier page, and everything below it is skipped.
     pub start_after: Option<&'a str>,
     /// At most this many keys and folders, 1 to [`ListQuery::MAX_KEYS`].
     pub max_keys: usize,
