@@ -6,4 +6,7 @@
 //! decide with literally the same code.
 
 pub mod digest;
+pub mod duration;
+pub mod kinds;
 pub mod name;
+pub mod quantity;
