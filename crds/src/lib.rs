@@ -8,5 +8,6 @@
 pub mod digest;
 pub mod duration;
 pub mod kinds;
+pub mod manifest;
 pub mod name;
 pub mod quantity;

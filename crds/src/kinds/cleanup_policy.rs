@@ -213,6 +213,7 @@ pub struct CleanupPolicyStatus {
     pub next_run_time: Option<Time>,
     /// Accepted, Enforced, LastRunSucceeded and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::conditions::schema")]
     pub conditions: Vec<Condition>,
 }
 

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 pub mod cleanup_policy;
+pub mod conditions;
 pub mod repository;
 pub mod selection;
 pub mod visibility;
@@ -14,6 +15,7 @@ pub use cleanup_policy::{
     Cadence, CleanupPolicy, CleanupPolicySpec, CleanupPolicyStatus, ImageSelection, InUse, Keep, Limits, Remove,
     RepositoryRun, RunResult, RunSummary, Schedule,
 };
+pub use conditions::{ConditionReason, ConditionType};
 pub use repository::{
     ByteTotals, ContainerRepository, ContainerRepositorySpec, ContainerRepositoryStatus, DeletionPolicy, DeployToken,
     Indexes, Protection, PullSecret, Scope, TagRule,

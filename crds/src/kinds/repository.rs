@@ -192,6 +192,7 @@ pub struct ContainerRepositoryStatus {
     pub last_push_time: Option<Time>,
     /// Accepted, Enforced and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::conditions::schema")]
     pub conditions: Vec<Condition>,
 }
 

@@ -93,5 +93,6 @@ pub struct RegistryVisibilityStatus {
     pub repositories: Option<u64>,
     /// Accepted, Enforced and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::conditions::schema")]
     pub conditions: Vec<Condition>,
 }
