@@ -1,7 +1,9 @@
 //! The data plane of Berth: the OCI Distribution API served from an object store.
 //!
-//! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it, [`oci`] what manifests say.
+//! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it, [`oci`] what manifests say,
+//! [`auth`] who may do what.
 
+pub mod auth;
 pub mod oci;
 pub mod storage;
 pub mod store;

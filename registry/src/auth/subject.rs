@@ -1,0 +1,124 @@
+//! Who a request comes from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use berth_crds::name::{ImageName, RepositoryName};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::scope::{Scope, ScopeAction};
+
+/// Who a credential proved its holder to be. It travels inside a registry token, so that every request can be
+/// decided live for exactly this subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Subject {
+    /// No credentials were shown.
+    Anonymous,
+    /// Somebody the authority knows: an entry of the users file, or an identity of the cluster.
+    User(User),
+    /// The holder of a deploy token, whoever that is.
+    DeployToken(DeployTokenId),
+}
+
+/// An identity as its authority states it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// `alice`, or `system:serviceaccount:team-a:ci`.
+    pub name: String,
+    /// What tells this user from a later one of the same name: the cluster's uid, or a mark of the users file's
+    /// entry that changes with the password.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// Which deploy token: the one of this repository with this hash. A renewed token of the same name is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployTokenId {
+    pub repository: RepositoryName,
+    /// SHA-256 of the whole token, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Subject {
+    /// A name for logs and for `sub`, distinct for distinct subjects of one moment. Holds no secret: the hash of a
+    /// deploy token is public, and cut.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::User(user) => user.name.clone(),
+            Self::DeployToken(token) => {
+                format!("deploy-token:{}:{}", token.repository, token.sha256.get(..12).unwrap_or(&token.sha256))
+            }
+        }
+    }
+
+    pub const fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Anonymous)
+    }
+}
+
+/// The sender of one request: a subject, and what bounds it beyond the subject's own rights.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) subject: Subject,
+    pub(super) bounds: Bounds,
+    /// `jti` of the registry token shown, if one was.
+    pub(super) token: Option<String>,
+    /// When the credential shown ends, if it does.
+    pub(super) expires: Option<Timestamp>,
+    /// Address of the client behind trusted proxies.
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Caller {
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Address of the client behind trusted proxies, for the access log; `None` in-process.
+    pub const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Images whose pulling the caller's own token names; none for callers without a registry token.
+    pub(super) fn pullable_by_token(&self) -> Vec<ImageName> {
+        let Bounds::Scopes(scopes) = &self.bounds else { return Vec::new() };
+        let pull = |scope: &Scope| match scope {
+            Scope::Image { image, actions } if actions.contains(ScopeAction::Pull) => Some(image.clone()),
+            _ => None,
+        };
+        scopes.iter().filter_map(pull).collect()
+    }
+}
+
+/// What a credential allows at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// Whatever its subject may: a password, a deploy token or a cluster token used directly.
+    Subject,
+    /// Only this: a registry token.
+    Scopes(Vec<Scope>),
+}
+
+impl Bounds {
+    pub(super) fn allow(&self, wanted: &Scope) -> bool {
+        let Self::Scopes(scopes) = self else { return true };
+        match wanted {
+            Scope::Catalog => scopes.contains(&Scope::Catalog),
+            Scope::Image { image, actions } => scopes.iter().any(|scope| match scope {
+                Scope::Image { image: granted, actions: given } => {
+                    granted == image && actions.iter().all(|action| given.contains(action))
+                }
+                Scope::Catalog => false,
+            }),
+        }
+    }
+}
