@@ -3,7 +3,9 @@
 //! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it, [`oci`] what manifests say,
 //! [`auth`] who may do what.
 
+pub mod args;
 pub mod auth;
+pub mod commands;
 pub mod oci;
 pub mod storage;
 pub mod store;

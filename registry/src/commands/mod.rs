@@ -1,0 +1,4 @@
+//! The subcommands of the `registry` binary, one file each.
+
+pub mod exit;
+pub mod serve;
