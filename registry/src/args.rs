@@ -12,7 +12,7 @@ use berth_crds::duration::Span;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::exit::{Exit, Failure};
-use crate::commands::serve;
+use crate::commands::{deploy_token, hash_password, serve};
 
 /// A container registry for Kubernetes: one bucket, no database.
 #[derive(Debug, Parser)]
@@ -27,6 +27,15 @@ pub struct Arguments {
 pub enum Command {
     /// Serve the registry.
     Serve(Box<serve::Arguments>),
+    /// Hash a password for a users file.
+    ///
+    /// On a terminal it asks; otherwise it reads the password from stdin.
+    HashPassword,
+    /// Make a deploy token, the password of a machine.
+    ///
+    /// Prints the password once, and the lines to add to spec.deployTokens of a
+    /// ContainerRepository, which hold only its SHA-256.
+    DeployToken(deploy_token::Arguments),
 }
 
 impl Command {
@@ -37,6 +46,8 @@ impl Command {
     pub async fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Serve(arguments) => serve::run(*arguments).await,
+            Self::HashPassword => hash_password::run(),
+            Self::DeployToken(arguments) => deploy_token::run(&arguments),
         }
     }
 }
