@@ -4,6 +4,11 @@
 //! a bucket. Three implementations: S3 ([`s3`]), a local directory ([`directory`]) and memory with a seeded
 //! scheduler ([`memory`]), judged by one conformance suite.
 
+pub mod directory;
+mod key;
+pub mod memory;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +60,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The bytes of an object, all of them or `range`; `None` only if the store says there is no such key.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when the range lies outside the object.
+    /// [`StoreError::Invalid`] when the range begins behind the end of the object; one that ends behind it is cut.
     async fn get(&self, key: &str, range: Option<ByteRange>) -> Result<Option<Object>, StoreError>;
 
     /// One page of keys below a prefix, see [`ListQuery`]. At most [`ListQuery::MAX_KEYS`] entries.
@@ -183,6 +188,15 @@ impl ByteRange {
     pub const fn length(self) -> u64 {
         self.last - self.first + 1
     }
+
+    /// First byte and number of bytes of what the range holds of an object of `size` bytes.
+    fn within(self, key: &str, size: u64) -> Result<(u64, u64), StoreError> {
+        if self.first >= size {
+            let reason = format!("the range begins at byte {} of an object of {size} bytes", self.first);
+            return Err(StoreError::Invalid { key: key.to_owned(), reason });
+        }
+        Ok((self.first, self.last.min(size - 1) - self.first + 1))
+    }
 }
 
 /// A question for keys.
@@ -216,6 +230,20 @@ impl<'a> ListQuery<'a> {
     pub const fn at_most(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
+    }
+
+    /// The folders (and keys) right below `prefix`, one full page.
+    pub const fn folders_below(prefix: &'a str) -> Self {
+        Self { fold: true, ..Self::below(prefix) }
+    }
+
+    /// The key that every key of the answer is greater than. Behind a folder of an earlier page that is one past
+    /// everything below it, which consists of printable characters.
+    fn bound(&self) -> Option<Cow<'a, str>> {
+        self.start_after.map(|after| match after {
+            folder if self.fold && folder.ends_with('/') => Cow::Owned(format!("{folder}\u{7f}")),
+            key => Cow::Borrowed(key),
+        })
     }
 }
 
