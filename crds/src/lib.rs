@@ -5,6 +5,8 @@
 //! values in and get values back, so the operator, the registry, the cleanup Job and the offline planner
 //! decide with literally the same code.
 
+pub mod access;
+pub mod configuration;
 pub mod digest;
 pub mod duration;
 pub mod kinds;
