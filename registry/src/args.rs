@@ -3,9 +3,6 @@
 //! Texts become valid values here, once; a bad one ends the process before anything happens. Exit codes are those
 //! of [`Exit`](crate::commands::exit::Exit).
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use berth_crds::duration::Span;
@@ -13,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::exit::{Exit, Failure};
 use crate::commands::{deploy_token, hash_password, serve};
+pub use crate::store::location::StorageUrl;
 
 /// A container registry for Kubernetes: one bucket, no database.
 #[derive(Debug, Parser)]
@@ -51,49 +49,6 @@ impl Command {
         }
     }
 }
-
-/// Where the data is: `dir:PATH` or `s3://BUCKET[/PREFIX]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StorageUrl {
-    /// A folder of this machine; created when it does not exist.
-    Directory(PathBuf),
-    /// A bucket, or the part of it below `prefix` (without leading or trailing slash; empty for all of it).
-    S3 { bucket: String, prefix: String },
-}
-
-impl FromStr for StorageUrl {
-    type Err = StorageUrlError;
-
-    fn from_str(text: &str) -> Result<Self, StorageUrlError> {
-        let error = || StorageUrlError(text.to_owned());
-        if let Some(path) = text.strip_prefix("dir:") {
-            return if path.is_empty() { Err(error()) } else { Ok(Self::Directory(PathBuf::from(path))) };
-        }
-        let rest = text.strip_prefix("s3://").ok_or_else(error)?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
-        if bucket.is_empty() || prefix.split('/').any(|segment| matches!(segment, "." | "..")) || prefix.contains("//")
-        {
-            return Err(error());
-        }
-        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
-}
-
-impl fmt::Display for StorageUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => write!(f, "dir:{}", path.display()),
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
-        }
-    }
-}
-
-/// A text that names no storage.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a storage: write dir:PATH for a folder or s3://BUCKET[/PREFIX] for a bucket")]
-pub struct StorageUrlError(String);
 
 /// The three clocks of reclaiming space (DESIGN §5), of `serve` and `gc` alike.
 #[derive(Clone, Copy, Debug, Args)]
@@ -144,23 +99,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn storage_urls_name_a_folder_or_a_bucket() {
-        for (text, written) in [
-            ("dir:data", "dir:data"),
-            ("dir:/var/lib/berth", "dir:/var/lib/berth"),
-            ("s3://bucket", "s3://bucket"),
-            ("s3://bucket/", "s3://bucket"),
-            ("s3://bucket/a/b/", "s3://bucket/a/b"),
-        ] {
-            assert_eq!(text.parse::<StorageUrl>().unwrap().to_string(), written, "{text}");
-        }
-        for text in ["", "data", "dir:", "s3://", "s3:///x", "s3:bucket", "s3://b/../x", "s3://b/a//b", "file:///x"] {
-            let error = text.parse::<StorageUrl>().unwrap_err().to_string();
-            assert!(error.contains("dir:PATH"), "{text}: {error}");
-        }
     }
 
     #[test]

@@ -6,7 +6,10 @@
 
 pub mod directory;
 mod key;
+pub mod location;
 pub mod memory;
+mod misconfiguration;
+pub mod s3;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +18,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+
+pub use misconfiguration::Misconfiguration;
 
 /// One step of the storage protocol against an object store.
 ///
@@ -113,6 +118,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, Default)]
 pub struct NewObject {
     pub bytes: Bytes,
+    /// S3 has no objects without one; there `application/octet-stream` is the same as none.
     pub content_type: Option<String>,
 }
 
@@ -297,6 +303,9 @@ pub enum StoreError {
     /// The store is away, overloaded or too slow. For births the outcome is unknown.
     #[error("{key}: the store did not answer ({reason})")]
     Unavailable { key: String, reason: String },
+    /// The store is not what the registry was told it is; only whoever runs the registry can put it right.
+    #[error(transparent)]
+    Misconfigured(Box<Misconfiguration>),
     /// Anything else, with the store's own words.
     #[error("{key}: {source}")]
     Other { key: String, source: Box<dyn std::error::Error + Send + Sync> },
