@@ -1,101 +1,141 @@
 //! [`Access`]: one method per thing a route can ask.
 
-use berth_crds::name::ImageName;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use http::request::Parts;
-use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use berth_crds::access::{Action, Denial};
+use berth_crds::configuration::Configuration;
+use berth_crds::name::ImageName;
+use http::request::Parts;
+use jiff::SignedDuration;
+
+use super::authority::{AuthenticationError, Authority, AuthorityError, Credential};
+use super::clock::Clock;
+use super::credentials::Shown;
+use super::deploy_token;
+use super::keys::{Keys, LONGEST_TTL, TokenType, VerifyError};
+use super::live::{self, Live, Standing};
 use super::origin::{Origin, TrustedProxies};
 use super::refusal::{Challenge, ChallengeError, Kind, Refusal};
 use super::scope::{Scope, ScopeAction};
-use super::subject::Caller;
+use super::subject::{Bounds, Caller, DeployTokenId, Subject};
+use super::token::{self, Token};
+use super::upload_token::{self, Binding, Upload};
 use crate::storage::UploadState;
 
-/// What a route is about to do to an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Read manifests, blobs, tags and referrers.
-    Pull,
-    /// Upload blobs, push manifests, move tags; begin, continue and cancel uploads.
-    Push,
-    /// Delete one tag, a manifest with at most one tag, or a blob.
-    Delete,
-    /// Delete several tags, a manifest with several tags, an image or a repository.
-    DeleteMany,
-    /// Push to a protected tag, on top of [`Action::Push`].
-    PushProtected,
-    /// Delete a protected tag, on top of [`Action::Delete`] or [`Action::DeleteMany`].
-    DeleteProtected,
-}
-
-impl Action {
-    /// What a registry token must name for it. Pushing includes pulling: clients look before they upload.
-    const fn scope_actions(self) -> &'static [ScopeAction] {
-        match self {
-            Self::Pull => &[ScopeAction::Pull],
-            Self::Push | Self::PushProtected => &[ScopeAction::Pull, ScopeAction::Push],
-            Self::Delete | Self::DeleteMany | Self::DeleteProtected => &[ScopeAction::Delete],
-        }
-    }
-}
+/// Most images a mount without `from` looks at.
+const MOUNT_SOURCES: usize = 16;
 
 /// What [`Access`] is made from.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Name of this installation: `service` of every challenge and audience of every token. Never taken from `Host`.
-    pub service: String,
-    /// Longest life of a registry token (`--token-ttl`, 5 minutes by default).
+    pub service: ServiceName,
+    /// Longest life of a registry token (`--token-ttl`, 5 minutes by default). Cut to 24 hours.
     pub token_ttl: SignedDuration,
-    /// Longest life of an upload session, at most 24 hours.
+    /// Longest life of an upload session. Cut to 24 hours.
     pub session_ttl: SignedDuration,
     pub trusted_proxies: TrustedProxies,
     /// Whether this process itself speaks TLS; decides the scheme of the realm unless a trusted proxy states it.
     pub tls: bool,
 }
 
-/// An upload as its Location carries it: where it stands, and when it ends whatever happens.
+/// The name of an installation. Invariant: 1 to 255 printable ASCII characters that need no escape in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
-    pub state: UploadState,
-    /// Fixed when the upload began; going on with it never moves it.
-    ends: Timestamp,
-}
+pub struct ServiceName(String);
 
-impl Upload {
-    /// The same session, further on.
-    pub fn advanced_to(&self, state: UploadState) -> Self {
-        Self { state, ends: self.ends }
+impl ServiceName {
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-/// Decides about every request. Cheap to share behind an `Arc`.
+impl std::str::FromStr for ServiceName {
+    type Err = ServiceNameError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceNameError> {
+        let harmless = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',');
+        if (1..=255).contains(&text.len()) && text.bytes().all(harmless) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ServiceNameError(text.to_owned()))
+        }
+    }
+}
+
+/// A service name that would not survive in a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is no service name: write 1 to 255 letters, digits and signs other than quotes, commas and backslashes"
+)]
+pub struct ServiceNameError(String);
+
+/// Decides about every request. Shared behind an `Arc`.
 #[derive(Debug)]
 pub struct Access {
     settings: Settings,
+    keys: Arc<Keys>,
+    configuration: Arc<ArcSwap<Configuration>>,
+    authority: Arc<dyn Authority>,
+    clock: Clock,
+}
+
+/// Why a request's credentials prove nobody.
+#[derive(Debug)]
+pub(super) enum Unproven {
+    /// 401 invalid_token; never treated as anonymous.
+    Bad,
+    /// A registry token of ours past its end.
+    Expired(Token),
+    Refused(Refusal),
 }
 
 impl Access {
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
+    /// `configuration` is the document in force; whoever follows the objects swaps it.
+    pub fn new(
+        settings: Settings,
+        keys: Arc<Keys>,
+        configuration: Arc<ArcSwap<Configuration>>,
+        authority: Arc<dyn Authority>,
+        clock: Clock,
+    ) -> Self {
+        let Settings { token_ttl, session_ttl, .. } = settings;
+        let settings =
+            Settings { token_ttl: token_ttl.min(LONGEST_TTL), session_ttl: session_ttl.min(LONGEST_TTL), ..settings };
+        Self { settings, keys, configuration, authority, clock }
     }
 
-    /// `GET /v2/`: always a challenge without credentials, also where anonymous pull is allowed, because clients take
-    /// the challenge from nowhere else (protocol rule R1). Any valid credential passes.
+    /// `GET /v2/`: always a challenge without credentials, also where anonymous pull is allowed, because some clients
+    /// take the challenge from nowhere else (protocol rule R1). Any valid credential passes.
     ///
     /// # Errors
     /// A [`Refusal`] to answer with.
     pub async fn authorize_ping(&self, parts: &Parts) -> Result<Caller, Refusal> {
-        Err(self.challenge(parts, Vec::new()))
+        self.require_credentials(parts, Vec::new()).await
     }
 
-    /// Whether the sender of a request may do `action` to `image`, by credential and by the state of this moment.
-    /// Call it before the first read of the body.
+    /// The catalog: any caller with a valid credential, anonymous tokens included. What it shows is filtered with
+    /// [`listable`](Self::listable).
     ///
     /// # Errors
     /// A [`Refusal`] to answer with.
-    pub async fn authorize(&self, parts: &Parts, image: &ImageName, action: Action) -> Result<Caller, Refusal> {
-        Err(self.challenge(parts, vec![Scope::image(image, action.scope_actions().iter().copied())]))
+    pub async fn authorize_listing(&self, parts: &Parts) -> Result<Caller, Refusal> {
+        let caller = self.require_credentials(parts, vec![Scope::Catalog]).await?;
+        if caller.bounds.allow(&Scope::Catalog) {
+            Ok(caller)
+        } else {
+            Err(self.refuse(parts, vec![Scope::Catalog], Some(ChallengeError::InsufficientScope)))
+        }
+    }
+
+    /// Whether the sender of a request may do `action` to `image`, by credential and by the state of this moment.
+    /// Called before the first read of the body. For tags and deletions whose rules are not known yet this is the
+    /// first of two questions; [`demand`](Self::demand) is the second.
+    ///
+    /// # Errors
+    /// A [`Refusal`] to answer with.
+    pub async fn authorize(&self, parts: &Parts, image: &ImageName, action: &Action) -> Result<Caller, Refusal> {
+        self.authorize_for(parts, image, action, scope_of(image, action).into_iter().collect()).await
     }
 
     /// [`authorize`](Self::authorize) to push for `POST …/uploads/?mount=…`: a challenge also names the source, so
@@ -110,86 +150,301 @@ impl Access {
         image: &ImageName,
         from: Option<&ImageName>,
     ) -> Result<Caller, Refusal> {
-        let mut scopes = vec![Scope::image(image, Action::Push.scope_actions().iter().copied())];
-        scopes.extend(from.map(|from| Scope::image(from, [ScopeAction::Pull])));
-        Err(self.challenge(parts, scopes))
-    }
-
-    /// The catalog: any caller with a valid credential, anonymous tokens included. What it shows is filtered with
-    /// [`readable`](Self::readable).
-    ///
-    /// # Errors
-    /// A [`Refusal`] to answer with.
-    pub async fn authorize_listing(&self, parts: &Parts) -> Result<Caller, Refusal> {
-        Err(self.challenge(parts, vec![Scope::Catalog]))
+        let mut scopes: Vec<Scope> = scope_of(image, &Action::Push).into_iter().collect();
+        scopes.extend(from.filter(|from| *from != image).map(|from| Scope::image(from, [ScopeAction::Pull])));
+        self.authorize_for(parts, image, &Action::Push, scopes).await
     }
 
     /// Whether the caller's subject may read an image at this moment, whatever its token names (protocol rule R11).
     ///
     /// # Errors
-    /// [`Refusal`] only when it cannot be found out (503).
-    pub async fn readable(&self, _caller: &Caller, _image: &ImageName) -> Result<bool, Refusal> {
-        Ok(false)
+    /// A 503 [`Refusal`] when it cannot be found out.
+    pub async fn readable(&self, caller: &Caller, image: &ImageName) -> Result<bool, Refusal> {
+        Ok(matches!(self.live().standing(&caller.subject, image, &Action::Pull).await?, Standing::Allowed))
+    }
+
+    /// Whether listings show an image to the caller at this moment.
+    ///
+    /// # Errors
+    /// A 503 [`Refusal`] when it cannot be found out.
+    pub async fn listable(&self, caller: &Caller, image: &ImageName) -> Result<bool, Refusal> {
+        Ok(matches!(self.live().standing(&caller.subject, image, &Action::List).await?, Standing::Allowed))
     }
 
     /// Images a mount into `image` may take a blob from: `from` if the caller may read it at this moment; without
     /// `from` those the caller's own token names and that are readable (amendment R11). Empty is an answer: then the
     /// mount becomes an upload (protocol rule R2).
-    pub async fn mount_sources(
-        &self,
-        _caller: &Caller,
-        _image: &ImageName,
-        _from: Option<&ImageName>,
-    ) -> Result<Vec<ImageName>, Refusal> {
-        Ok(Vec::new())
-    }
-
-    /// A further right on top of what was authorized: several tags at once, protected tags.
     ///
     /// # Errors
-    /// A 403 [`Refusal`] that says which right is missing.
-    pub async fn demand(&self, _caller: &Caller, _image: &ImageName, _action: Action) -> Result<(), Refusal> {
-        Err(Refusal::denied("this needs a right that nobody has here"))
+    /// A 503 [`Refusal`] when it cannot be found out.
+    pub async fn mount_sources(
+        &self,
+        caller: &Caller,
+        image: &ImageName,
+        from: Option<&ImageName>,
+    ) -> Result<Vec<ImageName>, Refusal> {
+        let candidates = match from {
+            Some(from) => vec![from.clone()],
+            None => {
+                let mut named = caller.pullable_by_token();
+                named.retain(|named| named != image);
+                named.insert(0, image.clone());
+                named.truncate(MOUNT_SOURCES);
+                named
+            }
+        };
+        let mut sources = Vec::new();
+        for candidate in candidates {
+            if self.readable(caller, &candidate).await? {
+                sources.push(candidate);
+            }
+        }
+        Ok(sources)
     }
 
-    /// A new upload session of `image`, to be sealed into its Location.
+    /// A further right on top of what was authorized, for what is known only later: several tags at once, protected or
+    /// immutable tags.
+    ///
+    /// # Errors
+    /// A 403 [`Refusal`] that says what is missing: by now the caller may know of the image.
+    pub async fn demand(&self, caller: &Caller, image: &ImageName, action: &Action) -> Result<(), Refusal> {
+        match self.live().standing(&caller.subject, image, action).await? {
+            Standing::Allowed => Ok(()),
+            Standing::NoRepository => Err(Refusal::no_repository(image.repository())),
+            Standing::Denied(Denial::Forbidden(reason)) => Err(Refusal::denied(reason.to_string())),
+            Standing::Denied(Denial::Unauthorized | Denial::Hidden) | Standing::Revoked => {
+                Err(Refusal::denied(live::missing_right(action, image.repository())))
+            }
+        }
+    }
+
+    /// Whether the sender of a request may start and follow runs of the policies of a namespace. Takes a password or
+    /// token of a person or ServiceAccount; a registry token is for images only.
+    ///
+    /// # Errors
+    /// A [`Refusal`] to answer with.
+    pub async fn authorize_run(&self, parts: &Parts, namespace: &str) -> Result<Caller, Refusal> {
+        let caller = self.require_credentials(parts, Vec::new()).await?;
+        let allowed = caller.bounds == Bounds::Subject && self.live().may_run(&caller.subject, namespace).await?;
+        if allowed { Ok(caller) } else { Err(self.refuse(parts, Vec::new(), Some(ChallengeError::InsufficientScope))) }
+    }
+
+    /// A new upload session, to be sealed into its Location.
     pub fn begin_upload(&self, state: UploadState) -> Upload {
-        Upload { state, ends: Timestamp::now() + self.settings.session_ttl }
+        Upload { state, ends: self.clock.now() + self.settings.session_ttl }
     }
 
     /// The token for the Location of an upload: signed, bound to image, session, subject and end (amendment R10).
     ///
     /// # Errors
     /// A 503 [`Refusal`] when this replica has no valid signing key.
-    pub fn seal_upload(&self, _caller: &Caller, _image: &ImageName, _upload: &Upload) -> Result<String, Refusal> {
-        Err(Kind::Unavailable("this replica cannot sign at the moment: try again".to_owned()).into())
+    pub fn seal_upload(&self, caller: &Caller, image: &ImageName, upload: &Upload) -> Result<String, Refusal> {
+        let sealed = upload_token::seal(&self.keys, self.binding(caller, image), upload, caller.token.as_deref());
+        sealed.map_err(|error| Kind::Unavailable(error.to_string()).into())
     }
 
     /// Authorizes a request to an upload's Location and opens its token. A registry token that has expired may go on
     /// with exactly the session it was last used for, while the push is still allowed.
     ///
     /// # Errors
-    /// A [`Refusal`] to answer with; 404 BLOB_UPLOAD_UNKNOWN for a token that is wrong in any way.
+    /// A [`Refusal`] to answer with; 404 BLOB_UPLOAD_UNKNOWN for a Location that is wrong in any way.
     pub async fn authorize_upload(
         &self,
         parts: &Parts,
         image: &ImageName,
-        _session: &str,
-        _sealed: &str,
+        session: &str,
+        sealed: &str,
     ) -> Result<(Caller, Upload), Refusal> {
-        Err(self.challenge(parts, vec![Scope::image(image, Action::Push.scope_actions().iter().copied())]))
+        let scopes: Vec<Scope> = scope_of(image, &Action::Push).into_iter().collect();
+        let (caller, expired) = match self.prove(parts).await {
+            Ok(caller) => (caller, false),
+            Err(Unproven::Expired(token)) => (self.caller_by(token, parts), true),
+            Err(unproven) => return Err(self.explain(parts, scopes, unproven)),
+        };
+        if !expired {
+            self.decide(parts, &caller, image, &Action::Push, &scopes).await?;
+        }
+        let opened = upload_token::open(&self.keys, self.binding(&caller, image), session, sealed, self.clock.now());
+        let opened = match opened.await {
+            Ok(opened) => opened,
+            Err(VerifyError::Invalid) if expired => return Err(self.explain(parts, scopes, Unproven::Bad)),
+            Err(VerifyError::Invalid) => return Err(Kind::UploadUnknown.into()),
+            Err(error @ VerifyError::Unavailable(_)) => return Err(Kind::Unavailable(error.to_string()).into()),
+        };
+        if expired {
+            if opened.under.is_none() || opened.under != caller.token {
+                return Err(self.explain(parts, scopes, Unproven::Bad));
+            }
+            self.decide(parts, &caller, image, &Action::Push, &scopes).await?;
+        }
+        Ok((caller, opened.upload))
     }
 
-    fn challenge(&self, parts: &Parts, scopes: Vec<Scope>) -> Refusal {
-        let origin = Origin::of(parts, &self.settings.trusted_proxies, self.settings.tls);
-        let Some(base) = origin.base else { return Kind::NoHost.into() };
-        let error = shows_credentials(&parts.headers).then_some(ChallengeError::InvalidToken);
-        let challenge =
-            Challenge { realm: format!("{base}/token"), service: self.settings.service.clone(), scopes, error };
-        Kind::Challenge { challenge, message: "log in to use this registry".to_owned() }.into()
+    async fn require_credentials(&self, parts: &Parts, scopes: Vec<Scope>) -> Result<Caller, Refusal> {
+        let caller = match self.prove(parts).await {
+            Ok(caller) => caller,
+            Err(unproven) => return Err(self.explain(parts, scopes, unproven)),
+        };
+        if caller.shows_nothing() {
+            return Err(self.refuse(parts, scopes, None));
+        }
+        // A registry token proves who somebody was when it was given out.
+        if self.live().stands(&caller.subject).await? {
+            Ok(caller)
+        } else {
+            Err(self.explain(parts, scopes, Unproven::Bad))
+        }
+    }
+
+    async fn authorize_for(
+        &self,
+        parts: &Parts,
+        image: &ImageName,
+        action: &Action,
+        scopes: Vec<Scope>,
+    ) -> Result<Caller, Refusal> {
+        match self.prove(parts).await {
+            Ok(caller) => self.decide(parts, &caller, image, action, &scopes).await.map(|()| caller),
+            Err(unproven) => Err(self.explain(parts, scopes, unproven)),
+        }
+    }
+
+    /// The live decision and the token's bounds, as an answer. `scopes` are what a challenge would name.
+    async fn decide(
+        &self,
+        parts: &Parts,
+        caller: &Caller,
+        image: &ImageName,
+        action: &Action,
+        scopes: &[Scope],
+    ) -> Result<(), Refusal> {
+        let insufficient = || {
+            let error = (!caller.shows_nothing()).then_some(ChallengeError::InsufficientScope);
+            self.refuse(parts, scopes.to_vec(), error)
+        };
+        let within_bounds = || scope_of(image, action).is_some_and(|scope| caller.bounds.allow(&scope));
+        match self.live().standing(&caller.subject, image, action).await? {
+            Standing::Revoked => Err(self.explain(parts, scopes.to_vec(), Unproven::Bad)),
+            Standing::Denied(Denial::Forbidden(reason)) => Err(Refusal::denied(reason.to_string())),
+            Standing::Denied(Denial::Unauthorized | Denial::Hidden) => Err(insufficient()),
+            _ if !within_bounds() => Err(insufficient()),
+            Standing::NoRepository => Err(Refusal::no_repository(image.repository())),
+            Standing::Allowed => Ok(()),
+        }
+    }
+
+    /// Who sends a request, by the credentials it shows and nothing else.
+    async fn prove(&self, parts: &Parts) -> Result<Caller, Unproven> {
+        match Shown::by(&parts.headers) {
+            Shown::Nothing => Ok(Caller::nobody(self.origin(parts).client)),
+            Shown::Unreadable => Err(Unproven::Bad),
+            Shown::Basic { name, password } => self.prove_by(parts, Some(&name), &password).await,
+            Shown::Bearer(token) if TokenType::Access.claimed_by(&token) => {
+                let now = self.clock.now();
+                let token = match token::verify(&self.keys, self.service(), &token, now).await {
+                    Ok(token) => token,
+                    Err(VerifyError::Invalid) => return Err(Unproven::Bad),
+                    Err(error) => return Err(Unproven::Refused(Kind::Unavailable(error.to_string()).into())),
+                };
+                if now < token.expires { Ok(self.caller_by(token, parts)) } else { Err(Unproven::Expired(token)) }
+            }
+            Shown::Bearer(token) => self.prove_by(parts, None, &token).await,
+        }
+    }
+
+    /// Who a password or token used as one belongs to.
+    pub(super) async fn prove_by(&self, parts: &Parts, name: Option<&str>, secret: &str) -> Result<Caller, Unproven> {
+        let client = self.origin(parts).client;
+        if deploy_token::claimed_by(secret) {
+            let configuration = self.configuration.load();
+            let (repository, entry) =
+                deploy_token::find(&configuration, secret, self.clock.now()).ok_or(Unproven::Bad)?;
+            let id = DeployTokenId { repository: repository.clone(), id: entry.id.clone() };
+            let expires = entry.expires_at;
+            return Ok(Caller::direct(Subject::DeployToken(id), expires, client));
+        }
+        // What we signed ourselves is no password: a token must not prolong itself, a Location must not log in.
+        if TokenType::Access.claimed_by(secret) || TokenType::Upload.claimed_by(secret) {
+            return Err(Unproven::Bad);
+        }
+        match self.authority.authenticate(Credential { name, secret, client }).await {
+            Ok(proven) => Ok(Caller::direct(Subject::User(proven.user), proven.expires, client)),
+            Err(AuthenticationError::Refused) => Err(Unproven::Bad),
+            Err(AuthenticationError::Locked { retry_after }) => {
+                Err(Unproven::Refused(Kind::Locked { retry_after }.into()))
+            }
+            Err(AuthenticationError::Unavailable(error)) => Err(Unproven::Refused(error.into())),
+        }
+    }
+
+    fn caller_by(&self, token: Token, parts: &Parts) -> Caller {
+        Caller {
+            subject: token.subject,
+            bounds: Bounds::Scopes(token.scopes),
+            token: Some(token.id),
+            expires: Some(token.expires),
+            address: self.origin(parts).client,
+        }
+    }
+
+    /// The answer to credentials that prove nobody.
+    fn explain(&self, parts: &Parts, scopes: Vec<Scope>, unproven: Unproven) -> Refusal {
+        match unproven {
+            Unproven::Bad | Unproven::Expired(_) => self.refuse(parts, scopes, Some(ChallengeError::InvalidToken)),
+            Unproven::Refused(refusal) => refusal,
+        }
+    }
+
+    /// A challenge. What it says depends on what was shown and asked, never on what exists.
+    fn refuse(&self, parts: &Parts, scopes: Vec<Scope>, error: Option<ChallengeError>) -> Refusal {
+        let Some(base) = self.origin(parts).base else { return Kind::NoHost.into() };
+        let service = self.service().to_owned();
+        Kind::Challenge(Challenge { realm: format!("{base}/token"), service, scopes, error }).into()
+    }
+
+    fn binding<'a>(&'a self, caller: &'a Caller, image: &'a ImageName) -> Binding<'a> {
+        Binding { service: self.service(), image, subject: &caller.subject }
+    }
+
+    pub(super) fn live(&self) -> Live<'_> {
+        Live { configuration: self.configuration.load_full(), authority: &*self.authority, now: self.clock.now() }
+    }
+
+    pub(super) fn origin(&self, parts: &Parts) -> Origin {
+        Origin::of(parts, &self.settings.trusted_proxies, self.settings.tls)
+    }
+
+    pub(super) fn service(&self) -> &str {
+        self.settings.service.as_str()
+    }
+
+    pub(super) const fn token_ttl(&self) -> SignedDuration {
+        self.settings.token_ttl
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
     }
 }
 
-fn shows_credentials(headers: &HeaderMap) -> bool {
-    headers.contains_key(AUTHORIZATION)
+impl From<AuthorityError> for Refusal {
+    fn from(error: AuthorityError) -> Self {
+        Kind::Unavailable(error.to_string()).into()
+    }
+}
+
+/// What a registry token must name for an action; `None` for what no registry token is good for. Pushing includes
+/// pulling: clients look before they upload.
+fn scope_of(image: &ImageName, action: &Action) -> Option<Scope> {
+    let actions: &[ScopeAction] = match action {
+        Action::Pull | Action::List => &[ScopeAction::Pull],
+        Action::Push | Action::PushTag { .. } => &[ScopeAction::Pull, ScopeAction::Push],
+        Action::DeleteOne { .. } | Action::DeleteMany { .. } => &[ScopeAction::Delete],
+        Action::Administer => return None,
+    };
+    Some(Scope::image(image, actions.iter().copied()))
 }

@@ -99,7 +99,7 @@ impl Origin {
         // HTTP/2 has the authority in the request target, HTTP/1 in Host.
         let host = forwarded("x-forwarded-host")
             .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
-            .or_else(|| first(&parts.headers, "host"))
+            .or_else(|| parts.headers.get("host")?.to_str().ok())
             .filter(|host| is_host(host));
 
         let client = if trusted { client_behind(&parts.headers, proxies).or(peer) } else { peer };
@@ -131,6 +131,6 @@ fn client_behind(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr
 
 /// Whether a text is a host with an optional port. Nothing else may enter a header that clients parse.
 fn is_host(host: &str) -> bool {
-    host.len() <= 255
+    (1..=255).contains(&host.len())
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
 }

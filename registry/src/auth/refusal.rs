@@ -17,7 +17,7 @@ pub struct Refusal(Box<Kind>);
 #[derive(Debug)]
 pub(super) enum Kind {
     /// 401 with one Bearer challenge.
-    Challenge { challenge: Challenge, message: String },
+    Challenge(Challenge),
     /// 401 of the token endpoint itself, which has no token to ask for.
     BadCredentials,
     /// 403: what no token can mend.
@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Unavailable(String),
     /// 400: a request without a usable `Host` cannot be told where to get a token.
     NoHost,
+    /// 400: the token endpoint was asked in a way that is none.
+    BadRequest(String),
 }
 
 /// The parts of a `WWW-Authenticate: Bearer` header.
@@ -52,6 +54,20 @@ pub(super) enum ChallengeError {
 }
 
 impl Challenge {
+    /// The same for everything that is refused in this way, whether it exists or not.
+    const fn message(&self) -> &'static str {
+        match self.error {
+            None => "this needs a login: use docker login, or send a user name and password",
+            Some(ChallengeError::InvalidToken) => {
+                "the user name, password or token is wrong, was revoked or has expired: log in again"
+            }
+            Some(ChallengeError::InsufficientScope) => {
+                "there is no such image, or you may not do this to it: check the name, or ask an owner of its namespace \
+                 for the right"
+            }
+        }
+    }
+
     /// One header value. The order realm, service, scope, error, no blank after commas, and quotes around every value
     /// are what the strictest client parsers need.
     fn header(&self) -> String {
@@ -96,35 +112,36 @@ impl Refusal {
 
     pub fn status(&self) -> StatusCode {
         match *self.0 {
-            Kind::Challenge { .. } | Kind::BadCredentials => StatusCode::UNAUTHORIZED,
+            Kind::Challenge(_) | Kind::BadCredentials => StatusCode::UNAUTHORIZED,
             Kind::Denied(_) => StatusCode::FORBIDDEN,
             Kind::NoRepository { .. } | Kind::UploadUnknown => StatusCode::NOT_FOUND,
             Kind::Locked { .. } => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::NoHost => StatusCode::BAD_REQUEST,
+            Kind::NoHost | Kind::BadRequest(_) => StatusCode::BAD_REQUEST,
         }
     }
 
     /// The distribution-spec's error code.
     pub fn code(&self) -> &'static str {
         match *self.0 {
-            Kind::Challenge { .. } | Kind::BadCredentials => "UNAUTHORIZED",
+            Kind::Challenge(_) | Kind::BadCredentials => "UNAUTHORIZED",
             Kind::Denied(_) => "DENIED",
             Kind::NoRepository { .. } => "NAME_UNKNOWN",
             Kind::UploadUnknown => "BLOB_UPLOAD_UNKNOWN",
             Kind::Locked { .. } => "TOOMANYREQUESTS",
             Kind::Unavailable(_) => "UNAVAILABLE",
-            Kind::NoHost => "UNSUPPORTED",
+            Kind::NoHost | Kind::BadRequest(_) => "UNSUPPORTED",
         }
     }
 
     /// The sentence the client shows to a person.
     pub fn message(&self) -> String {
         match &*self.0 {
-            Kind::Challenge { message, .. }
-            | Kind::Denied(message)
+            Kind::Challenge(challenge) => challenge.message().to_owned(),
+            Kind::Denied(message)
             | Kind::NoRepository { message, .. }
-            | Kind::Unavailable(message) => message.clone(),
+            | Kind::Unavailable(message)
+            | Kind::BadRequest(message) => message.clone(),
             Kind::BadCredentials => "the user name, password or token is wrong or has expired: log in again".to_owned(),
             Kind::UploadUnknown => {
                 "the upload session is unknown, belongs to somebody else or has expired: begin a new upload".to_owned()
@@ -138,7 +155,7 @@ impl Refusal {
 
     fn detail(&self) -> Option<serde_json::Value> {
         match &*self.0 {
-            Kind::Challenge { challenge, .. } if !challenge.scopes.is_empty() => {
+            Kind::Challenge(challenge) if !challenge.scopes.is_empty() => {
                 Some(json!({ "scope": scope::join(&challenge.scopes) }))
             }
             Kind::NoRepository { manifest, .. } => Some(json!({ "manifest": manifest })),
@@ -158,7 +175,7 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match *self.0 {
-            Kind::Challenge { challenge, .. } => {
+            Kind::Challenge(challenge) => {
                 // The realm is made of a checked host, the scopes of parsed names, the service of a checked setting.
                 if let Ok(value) = HeaderValue::try_from(challenge.header()) {
                     headers.insert(WWW_AUTHENTICATE, value);

@@ -38,25 +38,32 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Which deploy token: the one of this repository with this hash. A renewed token of the same name is another one.
+/// Which deploy token: the one of this repository with this secret. A new secret of the same name is another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeployTokenId {
     pub repository: RepositoryName,
-    /// SHA-256 of the whole token, lower-case hexadecimal.
-    pub sha256: String,
+    /// The token's `id` in the configuration: the beginning of its SHA-256.
+    pub id: String,
 }
 
 impl Subject {
-    /// A name for logs and for `sub`, distinct for distinct subjects of one moment. Holds no secret: the hash of a
-    /// deploy token is public, and cut.
+    /// A name for people: access log and the `sub` claim.
     pub fn name(&self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::User(user) => user.name.clone(),
-            Self::DeployToken(token) => {
-                format!("deploy-token:{}:{}", token.repository, token.sha256.get(..12).unwrap_or(&token.sha256))
-            }
+            Self::DeployToken(DeployTokenId { repository, id }) => format!("deploy-token:{repository}:{id}"),
+        }
+    }
+
+    /// What makes two requests the same subject's: unlike groups or the Pod a token was made for, it does not change
+    /// from one token of a user to the next.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::User(user) => format!("user:{}:{}", user.uid, user.name),
+            Self::DeployToken(DeployTokenId { repository, id }) => format!("deploy-token:{repository}:{id}"),
         }
     }
 
@@ -79,6 +86,21 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Somebody who showed no credentials.
+    pub(super) const fn nobody(address: Option<IpAddr>) -> Self {
+        Self { subject: Subject::Anonymous, bounds: Bounds::Subject, token: None, expires: None, address }
+    }
+
+    /// Somebody proven by the credential itself, without a registry token.
+    pub(super) const fn direct(subject: Subject, expires: Option<Timestamp>, address: Option<IpAddr>) -> Self {
+        Self { subject, bounds: Bounds::Subject, token: None, expires, address }
+    }
+
+    /// Whether the request carried no credentials at all; an anonymous registry token is one.
+    pub(super) const fn shows_nothing(&self) -> bool {
+        self.subject.is_anonymous() && self.token.is_none()
+    }
+
     pub const fn subject(&self) -> &Subject {
         &self.subject
     }

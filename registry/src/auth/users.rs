@@ -1,0 +1,179 @@
+//! The users file (DESIGN §4): who may log in with a password, and with which roles.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use berth_crds::access::Memberships;
+use data_encoding::HEXLOWER;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::deploy_token;
+
+/// Most memory one check of a password may take, in KiB; bounds what a hash in the file can cost.
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+/// Most passes one check may take.
+const MAX_PASSES: u32 = 16;
+/// Longest user name and longest password, in bytes.
+const MAX_NAME: usize = 128;
+const MAX_PASSWORD: usize = 1024;
+
+/// The content of a users file. Invariant: names are unique and every hash is one we can check.
+#[derive(Clone, Debug, Default)]
+pub struct Users(BTreeMap<String, Entry>);
+
+/// One user.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// PHC string.
+    password: String,
+    pub(super) roles: Memberships,
+    /// Changes whenever the password does, and says nothing about it: 16 characters of the SHA-256 of the salted hash.
+    pub(super) mark: String,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("roles", &self.roles).field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsersFile {
+    users: Vec<UserLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserLine {
+    name: String,
+    password: String,
+    #[serde(default)]
+    roles: Memberships,
+}
+
+/// Why a users file is refused as a whole; the one read before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    #[error("{0}")]
+    Syntax(#[from] serde_yaml::Error),
+    #[error("user name \"{0}\": write 1 to {MAX_NAME} characters without blanks, colons and control characters")]
+    Name(String),
+    #[error("user name \"{0}\": names that begin with \"system:\" belong to the cluster")]
+    Reserved(String),
+    #[error("user \"{0}\" is listed twice: merge the entries")]
+    Twice(String),
+    #[error("user \"{name}\": the password must be a hash, {reason}: make one with `registry hash-password`")]
+    Password { name: String, reason: &'static str },
+}
+
+impl Users {
+    /// Reads the text of a users file.
+    ///
+    /// # Errors
+    /// [`UsersError`] names the entry and what to do; unknown fields and roles are refused.
+    pub fn parse(text: &str) -> Result<Self, UsersError> {
+        let file: UsersFile = serde_yaml::from_str(text)?;
+        let mut users = BTreeMap::new();
+        for UserLine { name, password, roles } in file.users {
+            check_name(&name)?;
+            check_hash(&password).map_err(|reason| UsersError::Password { name: name.clone(), reason })?;
+            let mark = HEXLOWER.encode(&Sha256::digest(&password)[..8]);
+            if users.insert(name.clone(), Entry { password, roles, mark }).is_some() {
+                return Err(UsersError::Twice(name));
+            }
+        }
+        Ok(Self(users))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.0.get(name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The hash to check a password of `name` against. For unknown names it is one that nothing matches, so that the
+    /// answer takes as long and does not tell who exists.
+    pub(super) fn hash_of(&self, name: &str) -> &str {
+        /// The default cost, around 32 random bytes nobody knows.
+        static NOBODY: LazyLock<String> = LazyLock::new(|| {
+            let password: [u8; 32] = rand::random();
+            hash(&password)
+        });
+        self.get(name).map_or_else(|| NOBODY.as_str(), |entry| entry.password.as_str())
+    }
+}
+
+/// Whether a password matches a hash. Takes tens of milliseconds of a core and tens of MiB: run it on a blocking thread.
+pub(super) fn check_password(password: &str, hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    password.len() <= MAX_PASSWORD && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+}
+
+/// `registry hash-password`: the PHC string for a users file, argon2id with OWASP's parameters and a random salt.
+///
+/// # Errors
+/// [`PasswordError`] for passwords that could never be used.
+pub fn hash_password(password: &str) -> Result<String, PasswordError> {
+    match password {
+        "" => Err(PasswordError::Empty),
+        _ if password.len() > MAX_PASSWORD => Err(PasswordError::TooLong),
+        _ if deploy_token::claimed_by(password) => Err(PasswordError::LooksLikeDeployToken),
+        _ => Ok(hash(password.as_bytes())),
+    }
+}
+
+/// Why a password is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    #[error("the password is empty: type one, or pipe it in")]
+    Empty,
+    #[error("the password is longer than {MAX_PASSWORD} bytes")]
+    TooLong,
+    #[error("the password begins like a deploy token (berth_…) and would be taken for one: choose another")]
+    LooksLikeDeployToken,
+}
+
+fn hash(password: &[u8]) -> String {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+        .hash_password(password)
+        .expect("the default parameters are valid and the system has random numbers")
+        .to_string()
+}
+
+fn check_name(name: &str) -> Result<(), UsersError> {
+    if name.starts_with("system:") {
+        return Err(UsersError::Reserved(name.to_owned()));
+    }
+    // A colon ends the name in a Basic header.
+    let well_formed = |c: char| !c.is_whitespace() && !c.is_control() && c != ':';
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(well_formed) {
+        return Err(UsersError::Name(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_hash(text: &str) -> Result<(), &'static str> {
+    let hash = PasswordHash::new(text).map_err(|_| "and this is not one")?;
+    if hash.algorithm.as_str() != "argon2id" {
+        return Err("made with argon2id");
+    }
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err("with its salt and result");
+    }
+    let params = Params::try_from(&hash).map_err(|_| "with valid parameters")?;
+    if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES {
+        return Err("of at most 256 MiB and 16 passes");
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The users file as an authority: read again whenever it changes, asked without slow hashes where possible.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use berth_crds::access::Permission;
+use berth_crds::name::RepositoryName;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use super::authority::{Authenticated, AuthenticationError, Authority, AuthorityError, Credential};
+use super::clock::Clock;
+use super::lockout::Lockouts;
+use super::subject::User;
+use super::users::{self, Users, UsersError};
+
+/// How long a password that was right need not be checked again.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// Checks that run at once: each takes a core and some 20 MiB.
+const CHECKS_AT_ONCE: usize = 2;
+/// How long a login may wait for its check.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How often the file is looked at. Reading it is cheap, works with the symlinks of mounted Secrets, and bounds how
+/// long a removed role lives.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A users file in force.
+#[derive(Debug)]
+pub struct UsersAuthority {
+    users: ArcSwap<Users>,
+    lockouts: Lockouts,
+    checks: Arc<Semaphore>,
+    /// Passwords found right a moment ago, as keyed hashes that mean nothing outside this process.
+    right: moka::future::Cache<[u8; 32], ()>,
+    key: [u8; 32],
+    /// Slow checks so far, for tests.
+    checked: AtomicU64,
+}
+
+/// Why a users file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersFileError {
+    #[error("the users file {} cannot be read: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the users file {}: {source}", .path.display())]
+    Content { path: PathBuf, source: UsersError },
+}
+
+impl UsersAuthority {
+    pub fn new(users: Users, clock: Clock) -> Self {
+        Self {
+            users: ArcSwap::from_pointee(users),
+            lockouts: Lockouts::new(clock),
+            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            right: moka::future::Cache::builder().max_capacity(1024).time_to_live(REMEMBERED).build(),
+            key: rand::random(),
+            checked: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts other users in force, from this moment on and for tokens issued before it too.
+    pub fn replace(&self, users: Users) {
+        self.users.store(Arc::new(users));
+    }
+
+    #[cfg(test)]
+    pub(super) fn password_hash_of(&self, name: &str) -> String {
+        self.users.load().hash_of(name).to_owned()
+    }
+
+    /// Follows a file until dropped; to be spawned once. `read` is the text the users in force come from. A file that
+    /// cannot be read or is refused is reported once per change, and the last good one stays in force.
+    pub async fn follow(self: Arc<Self>, path: PathBuf, mut read: String) {
+        let mut problem = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let outcome = match read_file(&path).await {
+                Ok(text) if text == read => continue,
+                Ok(text) => {
+                    let users = parse(&path, &text);
+                    read = text;
+                    users
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(users) => {
+                    tracing::info!(path = %path.display(), users = users.len(), "the users file was read again");
+                    self.replace(users);
+                    problem = None;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    if problem.as_ref() != Some(&text) {
+                        tracing::error!(error = text, "the users file is not used; the last good one stays in force");
+                        problem = Some(text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A slow check, on a blocking thread, a few at once.
+    async fn check(&self, credential: Credential<'_>, name: &str, hash: &str) -> Result<bool, AuthenticationError> {
+        let busy = || AuthorityError("too many logins at once".to_owned());
+        let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.checks).acquire_owned()).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        // After the wait, so that guesses sent all at once do not overtake the lock.
+        if let Some(retry_after) = self.lockouts.locked_for(name, credential.client).await {
+            return Err(AuthenticationError::Locked { retry_after });
+        }
+        self.checked.fetch_add(1, Ordering::Relaxed);
+        let (password, hash) = (credential.secret.to_owned(), hash.to_owned());
+        let check = tokio::task::spawn_blocking(move || {
+            let right = users::check_password(&password, &hash);
+            drop(permit);
+            right
+        });
+        check.await.map_err(|error| AuthorityError(error.to_string()).into())
+    }
+
+    /// Distinct for every name, password and hash; a changed password is never answered from memory.
+    fn memory_key(&self, name: &str, password: &str, hash: &str) -> [u8; 32] {
+        let mut digest = Sha256::new_with_prefix(self.key);
+        for part in [name, password, hash] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+}
+
+/// Reads and parses a users file: what `serve` does before it listens.
+///
+/// # Errors
+/// [`UsersFileError`] with the path and what is wrong in it.
+pub async fn read_users(path: &Path) -> Result<(Users, String), UsersFileError> {
+    let text = read_file(path).await?;
+    Ok((parse(path, &text)?, text))
+}
+
+async fn read_file(path: &Path) -> Result<String, UsersFileError> {
+    let read = tokio::fs::read_to_string(path).await;
+    read.map_err(|source| UsersFileError::Read { path: path.to_owned(), source })
+}
+
+fn parse(path: &Path, text: &str) -> Result<Users, UsersFileError> {
+    Users::parse(text).map_err(|source| UsersFileError::Content { path: path.to_owned(), source })
+}
+
+#[async_trait]
+impl Authority for UsersAuthority {
+    async fn authenticate(&self, credential: Credential<'_>) -> Result<Authenticated, AuthenticationError> {
+        let Some(name) = credential.name else { return Err(AuthenticationError::Refused) };
+        let users = self.users.load_full();
+        let hash = users.hash_of(name);
+        let memory = self.memory_key(name, credential.secret, hash);
+        if !self.right.contains_key(&memory) {
+            if !self.check(credential, name, hash).await? {
+                self.lockouts.failed(name, credential.client).await;
+                return Err(AuthenticationError::Refused);
+            }
+            self.lockouts.succeeded(name, credential.client).await;
+            self.right.insert(memory, ()).await;
+        }
+        let entry = users.get(name).ok_or(AuthenticationError::Refused)?;
+        let user = User { name: name.to_owned(), uid: entry.mark.clone(), ..User::default() };
+        Ok(Authenticated { user, expires: None })
+    }
+
+    async fn stands(&self, user: &User) -> Result<bool, AuthorityError> {
+        Ok(self.users.load().get(&user.name).is_some_and(|entry| entry.mark == user.uid))
+    }
+
+    async fn may(
+        &self,
+        user: &User,
+        repository: &RepositoryName,
+        permission: Permission,
+    ) -> Result<bool, AuthorityError> {
+        Ok(self.users.load().get(&user.name).is_some_and(|entry| entry.roles.may(repository, permission)))
+    }
+
+    async fn may_in_namespace(
+        &self,
+        user: &User,
+        namespace: &str,
+        permission: Permission,
+    ) -> Result<bool, AuthorityError> {
+        Ok(self.users.load().get(&user.name).is_some_and(|entry| entry.roles.may_in_namespace(namespace, permission)))
+    }
+}
