@@ -1,1 +1,30 @@
+//! What the tests of Berth stand on: real servers and clients, faults, and images made on the spot.
+//!
+//! - [`tools`]: where the programs are that the tests run, and what to do when one is missing
+//! - [`process`]: a child process that does not outlive its test
+//! - [`s3_server`]: a real S3 server with a bucket (versitygw, or MinIO with `BERTH_S3=minio`)
+//! - [`proxy`]: stands between a registry and its S3 server; counts, delays, breaks
+//! - [`registry_process`]: the `registry` program, started, watched, stopped or killed
+//! - [`round_robin`]: a balancer without affinity in front of several registries
+//! - [`command`]: other people's clients, run and judged by their exit code
+//! - [`store_conformance`]: what every implementation of the registry's store must do
+//!
+//! Nothing here skips: a tool that is missing is a failure that names `make tools`.
+
+pub mod command;
+pub mod process;
+pub mod proxy;
+pub mod registry_process;
+pub mod round_robin;
+pub mod s3_server;
 pub mod store_conformance;
+pub mod tools;
+
+/// Prints a figure for people: `make test` repeats such lines under the step they belong to.
+///
+/// Tests show their output only when they fail, unless it is written past the test harness, as here.
+pub fn report(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    // A closed standard error is no reason to fail a test.
+    let _ = writeln!(std::io::stderr(), "    | {line}");
+}
