@@ -216,7 +216,7 @@ pub struct TagRecord {
 }
 
 /// What sort of manifest a tag names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ManifestKind {
     Image,
     Index,

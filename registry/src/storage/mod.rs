@@ -4,11 +4,23 @@
 //! those of that page. Any number of replicas run this code over one bucket at once, with collectors beside them;
 //! nothing here takes a lock, trusts a clock or needs a conditional write for safety.
 //!
-//! [`Storage`] is the one door. Its methods are grouped by room: uploads, blobs, manifests, tags, referrers,
-//! listings, and the collector.
+//! [`Storage`] is the one door; each room adds its methods to it: [`upload`], [`blobs`], [`manifest`], [`tags`],
+//! [`images`] and [`collector`]. [`layout`] alone knows what keys look like.
 
 mod api;
+mod blobs;
+mod certificates;
+mod collector;
 mod facade;
+mod hash;
+mod id;
+mod images;
+mod layout;
+mod listed;
+mod manifest;
+mod tags;
+mod upload;
 
 pub use api::*;
 pub use facade::{Settings, Storage};
+pub use id::{Id, Ids};
