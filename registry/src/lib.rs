@@ -6,6 +6,10 @@
 pub mod args;
 pub mod auth;
 pub mod commands;
+pub mod configuration;
+pub mod http;
+pub mod metrics;
 pub mod oci;
 pub mod storage;
 pub mod store;
+pub mod telemetry;
