@@ -225,8 +225,19 @@ impl Access {
     /// A [`Refusal`] to answer with.
     pub async fn authorize_run(&self, parts: &Parts, namespace: &str) -> Result<Caller, Refusal> {
         let caller = self.require_credentials(parts, Vec::new()).await?;
-        let allowed = caller.bounds == Bounds::Subject && self.live().may_run(&caller.subject, namespace).await?;
-        if allowed { Ok(caller) } else { Err(self.refuse(parts, Vec::new(), Some(ChallengeError::InsufficientScope))) }
+        if self.may_run(&caller, namespace).await? {
+            Ok(caller)
+        } else {
+            Err(self.refuse(parts, Vec::new(), Some(ChallengeError::InsufficientScope)))
+        }
+    }
+
+    /// Whether a caller may start and follow runs of the policies of a namespace at this moment.
+    ///
+    /// # Errors
+    /// A 503 [`Refusal`] when it cannot be found out.
+    pub async fn may_run(&self, caller: &Caller, namespace: &str) -> Result<bool, Refusal> {
+        Ok(caller.bounds == Bounds::Subject && self.live().may_run(&caller.subject, namespace).await?)
     }
 
     /// A new upload session, to be sealed into its Location.
