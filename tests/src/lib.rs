@@ -6,12 +6,16 @@
 //! - [`proxy`]: stands between a registry and its S3 server; counts, delays, breaks
 //! - [`registry_process`]: the `registry` program, started, watched, stopped or killed
 //! - [`round_robin`]: a balancer without affinity in front of several registries
+//! - [`images`]: deterministic images, indexes and layers
+//! - [`client`]: a client that pushes and pulls in every way the specification knows
 //! - [`command`]: other people's clients, run and judged by their exit code
 //! - [`store_conformance`]: what every implementation of the registry's store must do
 //!
 //! Nothing here skips: a tool that is missing is a failure that names `make tools`.
 
+pub mod client;
 pub mod command;
+pub mod images;
 pub mod process;
 pub mod proxy;
 pub mod registry_process;

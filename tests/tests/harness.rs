@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use aws_sdk_s3::primitives::ByteStream;
+use berth_tests::images::{self, Index};
 use berth_tests::proxy::{Proxy, When};
 use berth_tests::s3_server::{S3Server, client_of};
+use berth_tests::{command, tools::installed};
 use http::StatusCode;
 use std::time::Duration;
 
@@ -62,4 +64,24 @@ async fn the_proxy_answers_in_the_servers_place() {
     proxy.inject(1, StatusCode::FORBIDDEN, |seen| seen.key == "refused");
     assert_eq!(put(&client, &bucket, "refused").await, Err("403".to_owned()));
     put(&client, &bucket, "refused").await.unwrap();
+}
+
+#[tokio::test]
+async fn images_are_what_clients_take_for_images() {
+    let skopeo = installed("skopeo").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::of_architectures(7, &["amd64", "arm64"]);
+    let (made, copied) = (folder.path().join("made"), folder.path().join("copied"));
+    images::write_layout(&made, "v1", &index.manifest, index.contents()).unwrap();
+    let (from, to) = (format!("oci:{}:v1", made.display()), format!("oci:{}:v1", copied.display()));
+    command::run(&skopeo, &["--insecure-policy", "copy", "--quiet", "--all", &from, &to]).await.unwrap();
+    // Not assert_eq!: nobody wants to read the bytes.
+    assert!(images::read_layout(&copied).unwrap() == images::read_layout(&made).unwrap(), "a copy keeps every byte");
+    // A layer is an archive that unpacks to the noise it was made of.
+    let layer = images::layer(5, 1000);
+    let archive = folder.path().join("layer.tar.gz");
+    std::fs::write(&archive, &layer.blob.bytes).unwrap();
+    let target = folder.path().display().to_string();
+    command::run("tar".as_ref(), &["-xzf", archive.to_str().unwrap(), "-C", &target]).await.unwrap();
+    assert_eq!(std::fs::read(folder.path().join("data-5")).unwrap(), images::noise(5, 1000));
 }

@@ -33,7 +33,7 @@ pub(in crate::storage) enum Review {
     Upload { session: Id },
 }
 
-/// Notes not yet written.
+/// Notes waiting to be written.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Notes {
     pending: Mutex<Pending>,
