@@ -1,6 +1,6 @@
 //! What a memory store holds, and every step on it as one indivisible change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::SystemTime;
 
@@ -39,17 +39,63 @@ struct Upload {
 /// Objects and running multipart uploads.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) objects: BTreeMap<String, StoredObject>,
+    objects: BTreeMap<String, StoredObject>,
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
+    /// What appeared or vanished since each running LIST began, in the order it did.
+    running_lists: BTreeMap<u64, Vec<(String, StoredObject)>>,
+    lists_begun: u64,
 }
 
 impl State {
+    pub(super) fn objects(&self) -> &BTreeMap<String, StoredObject> {
+        &self.objects
+    }
+
     pub(super) fn put(&mut self, key: &str, object: NewObject, now: SystemTime) -> Result<(), StoreError> {
         self.check_no_folder(key)?;
         let NewObject { bytes, content_type } = object;
-        self.objects.insert(key.to_owned(), StoredObject { bytes, content_type, retired: false, modified: now });
+        self.insert(key, StoredObject { bytes, content_type, retired: false, modified: now });
         Ok(())
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Some(object) = self.objects.remove(key) {
+            self.note_change(key, &object);
+        }
+    }
+
+    fn insert(&mut self, key: &str, object: StoredObject) {
+        // What is overwritten was there all the time.
+        if self.objects.insert(key.to_owned(), object.clone()).is_none() {
+            self.note_change(key, &object);
+        }
+    }
+
+    fn note_change(&mut self, key: &str, object: &StoredObject) {
+        for changes in self.running_lists.values_mut() {
+            if !changes.iter().any(|(changed, _)| changed == key) {
+                changes.push((key.to_owned(), object.clone()));
+            }
+        }
+    }
+
+    /// Begins to watch what a LIST may or may not see.
+    pub(super) fn begin_list(&mut self) -> u64 {
+        self.lists_begun += 1;
+        self.running_lists.insert(self.lists_begun, Vec::new());
+        self.lists_begun
+    }
+
+    /// The keys that were there for some, but not all of the time, each with what it holds or held last.
+    pub(super) fn end_list(&mut self, list: u64) -> Vec<(String, StoredObject)> {
+        let mut changes = self.running_lists.remove(&list).unwrap_or_default();
+        for (key, object) in &mut changes {
+            if let Some(current) = self.objects.get(key) {
+                *object = current.clone();
+            }
+        }
+        changes
     }
 
     pub(super) fn source(&self, key: &str) -> Result<StoredObject, StoreError> {
@@ -58,42 +104,27 @@ impl State {
 
     /// The second half of a retirement: what was read comes back flagged, even if it was deleted meanwhile.
     pub(super) fn write_retired(&mut self, key: &str, read: StoredObject, now: SystemTime) {
-        self.objects.insert(key.to_owned(), StoredObject { retired: true, modified: now, ..read });
+        self.insert(key, StoredObject { retired: true, modified: now, ..read });
     }
 
-    /// One page. `absent` are keys that are there and left out of the answer.
-    pub(super) fn list(&self, query: &ListQuery<'_>, absent: &BTreeSet<String>, now: SystemTime) -> Listing {
-        let mut page = Listing { entries: Vec::new(), folders: Vec::new(), more: false, store_time: now };
-        let bound = query.bound();
-        let from = match bound.as_deref() {
-            Some(bound) if bound >= query.prefix => Bound::Excluded(bound),
-            _ => Bound::Included(query.prefix),
-        };
-        let room = query.max_keys.clamp(1, ListQuery::MAX_KEYS);
-        for (key, object) in self.objects.range::<str, _>((from, Bound::Unbounded)) {
-            let Some(rest) = key.strip_prefix(query.prefix) else { break };
-            if absent.contains(key) {
-                continue;
-            }
-            let folder = rest.find('/').filter(|_| query.fold).map(|slash| &key[..=query.prefix.len() + slash]);
-            if folder.is_some_and(|folder| page.folders.last().is_some_and(|last| last == folder)) {
-                continue;
-            }
-            if page.entries.len() + page.folders.len() == room {
-                page.more = true;
-                break;
-            }
-            match folder {
-                Some(folder) => page.folders.push(folder.to_owned()),
-                None => page.entries.push(Entry {
-                    key: key.clone(),
-                    size: object.bytes.len() as u64,
-                    stored: object.bytes.len() as u64,
-                    modified: object.modified,
-                }),
-            }
+    /// One page, in which `unclear` keys are there with what stands beside them, or not.
+    pub(super) fn list(
+        &self,
+        query: &ListQuery<'_>,
+        unclear: Vec<(String, Option<StoredObject>)>,
+        now: SystemTime,
+    ) -> Listing {
+        if unclear.is_empty() {
+            return page(&self.objects, query, now);
         }
-        page
+        let mut seen = self.objects.clone();
+        for (key, object) in unclear {
+            match object {
+                Some(object) => seen.insert(key, object),
+                None => seen.remove(&key),
+            };
+        }
+        page(&seen, query, now)
     }
 
     pub(super) fn create_multipart(&mut self, key: &str) -> MultipartId {
@@ -165,4 +196,35 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn page(objects: &BTreeMap<String, StoredObject>, query: &ListQuery<'_>, now: SystemTime) -> Listing {
+    let mut page = Listing { entries: Vec::new(), folders: Vec::new(), more: false, store_time: now };
+    let bound = query.bound();
+    let from = match bound.as_deref() {
+        Some(bound) if bound >= query.prefix => Bound::Excluded(bound),
+        _ => Bound::Included(query.prefix),
+    };
+    let room = query.max_keys.clamp(1, ListQuery::MAX_KEYS);
+    for (key, object) in objects.range::<str, _>((from, Bound::Unbounded)) {
+        let Some(rest) = key.strip_prefix(query.prefix) else { break };
+        let folder = rest.find('/').filter(|_| query.fold).map(|slash| &key[..=query.prefix.len() + slash]);
+        if folder.is_some_and(|folder| page.folders.last().is_some_and(|last| last == folder)) {
+            continue;
+        }
+        if page.entries.len() + page.folders.len() == room {
+            page.more = true;
+            break;
+        }
+        match folder {
+            Some(folder) => page.folders.push(folder.to_owned()),
+            None => page.entries.push(Entry {
+                key: key.clone(),
+                size: object.bytes.len() as u64,
+                stored: object.bytes.len() as u64,
+                modified: object.modified,
+            }),
+        }
+    }
+    page
 }
