@@ -9,85 +9,30 @@ use berth_crds::name::ImageName;
 use http::request::Parts;
 use jiff::SignedDuration;
 
-use super::authority::{AuthenticationError, Authority, AuthorityError, Credential};
+use super::authority::{Authority, AuthorityError};
 use super::clock::Clock;
-use super::credentials::Shown;
-use super::deploy_token;
-use super::keys::{Keys, LONGEST_TTL, TokenType, VerifyError};
+use super::keys::{Keys, LONGEST_TTL, VerifyError};
 use super::live::{self, Live, Standing};
-use super::origin::{Origin, TrustedProxies};
+use super::origin::Origin;
+use super::prove::Unproven;
 use super::refusal::{Challenge, ChallengeError, Kind, Refusal};
 use super::scope::{Scope, ScopeAction};
-use super::subject::{Bounds, Caller, DeployTokenId, Subject};
-use super::token::{self, Token};
+use super::settings::Settings;
+use super::subject::{Bounds, Caller};
 use super::upload_token::{self, Binding, Upload};
 use crate::storage::UploadState;
 
 /// Most images a mount without `from` looks at.
 const MOUNT_SOURCES: usize = 16;
 
-/// What [`Access`] is made from.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Name of this installation: `service` of every challenge and audience of every token. Never taken from `Host`.
-    pub service: ServiceName,
-    /// Longest life of a registry token (`--token-ttl`, 5 minutes by default). Cut to 24 hours.
-    pub token_ttl: SignedDuration,
-    /// Longest life of an upload session. Cut to 24 hours.
-    pub session_ttl: SignedDuration,
-    pub trusted_proxies: TrustedProxies,
-    /// Whether this process itself speaks TLS; decides the scheme of the realm unless a trusted proxy states it.
-    pub tls: bool,
-}
-
-/// The name of an installation. Invariant: 1 to 255 printable ASCII characters that need no escape in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceName(String);
-
-impl ServiceName {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for ServiceName {
-    type Err = ServiceNameError;
-
-    fn from_str(text: &str) -> Result<Self, ServiceNameError> {
-        let harmless = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',');
-        if (1..=255).contains(&text.len()) && text.bytes().all(harmless) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ServiceNameError(text.to_owned()))
-        }
-    }
-}
-
-/// A service name that would not survive in a header.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{0}\" is no service name: write 1 to 255 letters, digits and signs other than quotes, commas and backslashes"
-)]
-pub struct ServiceNameError(String);
-
 /// Decides about every request. Shared behind an `Arc`.
 #[derive(Debug)]
 pub struct Access {
     settings: Settings,
-    keys: Arc<Keys>,
-    configuration: Arc<ArcSwap<Configuration>>,
-    authority: Arc<dyn Authority>,
-    clock: Clock,
-}
-
-/// Why a request's credentials prove nobody.
-#[derive(Debug)]
-pub(super) enum Unproven {
-    /// 401 invalid_token; never treated as anonymous.
-    Bad,
-    /// A registry token of ours past its end.
-    Expired(Token),
-    Refused(Refusal),
+    pub(super) keys: Arc<Keys>,
+    pub(super) configuration: Arc<ArcSwap<Configuration>>,
+    pub(super) authority: Arc<dyn Authority>,
+    pub(super) clock: Clock,
 }
 
 impl Access {
@@ -251,7 +196,7 @@ impl Access {
     /// A 503 [`Refusal`] when this replica has no valid signing key.
     pub fn seal_upload(&self, caller: &Caller, image: &ImageName, upload: &Upload) -> Result<String, Refusal> {
         let sealed = upload_token::seal(&self.keys, self.binding(caller, image), upload, caller.token.as_deref());
-        sealed.map_err(|error| Kind::Unavailable(error.to_string()).into())
+        sealed.map_err(|error| Refusal::unavailable("the signing key of this replica", &error))
     }
 
     /// Authorizes a request to an upload's Location and opens its token. A registry token that has expired may go on
@@ -280,7 +225,9 @@ impl Access {
             Ok(opened) => opened,
             Err(VerifyError::Invalid) if expired => return Err(self.explain(parts, scopes, Unproven::Bad)),
             Err(VerifyError::Invalid) => return Err(Kind::UploadUnknown.into()),
-            Err(error @ VerifyError::Unavailable(_)) => return Err(Kind::Unavailable(error.to_string()).into()),
+            Err(VerifyError::Unavailable(error)) => {
+                return Err(Refusal::unavailable("the store of signing keys", &error));
+            }
         };
         if expired {
             if opened.under.is_none() || opened.under != caller.token {
@@ -344,60 +291,6 @@ impl Access {
         }
     }
 
-    /// Who sends a request, by the credentials it shows and nothing else.
-    async fn prove(&self, parts: &Parts) -> Result<Caller, Unproven> {
-        match Shown::by(&parts.headers) {
-            Shown::Nothing => Ok(Caller::nobody(self.origin(parts).client)),
-            Shown::Unreadable => Err(Unproven::Bad),
-            Shown::Basic { name, password } => self.prove_by(parts, Some(&name), &password).await,
-            Shown::Bearer(token) if TokenType::Access.claimed_by(&token) => {
-                let now = self.clock.now();
-                let token = match token::verify(&self.keys, self.service(), &token, now).await {
-                    Ok(token) => token,
-                    Err(VerifyError::Invalid) => return Err(Unproven::Bad),
-                    Err(error) => return Err(Unproven::Refused(Kind::Unavailable(error.to_string()).into())),
-                };
-                if now < token.expires { Ok(self.caller_by(token, parts)) } else { Err(Unproven::Expired(token)) }
-            }
-            Shown::Bearer(token) => self.prove_by(parts, None, &token).await,
-        }
-    }
-
-    /// Who a password or token used as one belongs to.
-    pub(super) async fn prove_by(&self, parts: &Parts, name: Option<&str>, secret: &str) -> Result<Caller, Unproven> {
-        let client = self.origin(parts).client;
-        if deploy_token::claimed_by(secret) {
-            let configuration = self.configuration.load();
-            let (repository, entry) =
-                deploy_token::find(&configuration, secret, self.clock.now()).ok_or(Unproven::Bad)?;
-            let id = DeployTokenId { repository: repository.clone(), id: entry.id.clone() };
-            let expires = entry.expires_at;
-            return Ok(Caller::direct(Subject::DeployToken(id), expires, client));
-        }
-        // What we signed ourselves is no password: a token must not prolong itself, a Location must not log in.
-        if TokenType::Access.claimed_by(secret) || TokenType::Upload.claimed_by(secret) {
-            return Err(Unproven::Bad);
-        }
-        match self.authority.authenticate(Credential { name, secret, client }).await {
-            Ok(proven) => Ok(Caller::direct(Subject::User(proven.user), proven.expires, client)),
-            Err(AuthenticationError::Refused) => Err(Unproven::Bad),
-            Err(AuthenticationError::Locked { retry_after }) => {
-                Err(Unproven::Refused(Kind::Locked { retry_after }.into()))
-            }
-            Err(AuthenticationError::Unavailable(error)) => Err(Unproven::Refused(error.into())),
-        }
-    }
-
-    fn caller_by(&self, token: Token, parts: &Parts) -> Caller {
-        Caller {
-            subject: token.subject,
-            bounds: Bounds::Scopes(token.scopes),
-            token: Some(token.id),
-            expires: Some(token.expires),
-            address: self.origin(parts).client,
-        }
-    }
-
     /// The answer to credentials that prove nobody.
     fn explain(&self, parts: &Parts, scopes: Vec<Scope>, unproven: Unproven) -> Refusal {
         match unproven {
@@ -432,19 +325,11 @@ impl Access {
     pub(super) const fn token_ttl(&self) -> SignedDuration {
         self.settings.token_ttl
     }
-
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    pub(super) const fn clock(&self) -> &Clock {
-        &self.clock
-    }
 }
 
 impl From<AuthorityError> for Refusal {
     fn from(error: AuthorityError) -> Self {
-        Kind::Unavailable(error.to_string()).into()
+        Self::unavailable("the authority over users and roles", &error)
     }
 }
 

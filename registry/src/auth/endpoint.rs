@@ -13,8 +13,9 @@ use http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::access::{Access, Unproven};
+use super::access::Access;
 use super::credentials::Shown;
+use super::prove::Unproven;
 use super::refusal::{Kind, Refusal};
 use super::scope::{self, Scope};
 use super::subject::Caller;
@@ -70,11 +71,12 @@ async fn answer(access: &Access, parts: &Parts, body: Body) -> Result<Answer, Re
         Err(Unproven::Refused(refusal)) => return Err(refusal),
     };
     let granted = grant(access, &caller, &scope::parse(fields.all("scope"))).await?;
-    let issued = access.clock().now();
+    let issued = access.clock.now();
     let longest = issued + access.token_ttl();
     let expires = caller.expires.map_or(longest, |end| end.min(longest));
     let new = NewToken { service: access.service(), subject: &caller.subject, scopes: &granted, issued, expires };
-    let token = token::issue(access.keys(), &new).map_err(|error| Kind::Unavailable(error.to_string()))?;
+    let token = token::issue(&access.keys, &new);
+    let token = token.map_err(|error| Refusal::unavailable("the signing key of this replica", &error))?;
     Ok(Answer {
         access_token: token.clone(),
         token,

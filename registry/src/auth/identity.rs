@@ -136,6 +136,13 @@ impl IdentityService {
         })
     }
 
+    /// As if the times of all remembered answers had passed.
+    #[cfg(test)]
+    pub(super) fn forget_answers(&self) {
+        self.authentications.invalidate_all();
+        self.authorizations.invalidate_all();
+    }
+
     async fn ask<T: DeserializeOwned>(&self, path: &str, question: &impl Serialize) -> Result<T, AuthorityError> {
         let failed = |error: reqwest::Error| AuthorityError(format!("identity service: {error}"));
         let request = self.client.post(format!("http://identity{path}")).json(question);

@@ -7,6 +7,7 @@
 //! | File | Is about |
 //! |---|---|
 //! | `access` | the questions routes ask |
+//! | `prove` | from what a request shows to who sends it |
 //! | `live` | the decision of this moment, without regard to tokens |
 //! | `endpoint` | `/token` |
 //! | `credentials`, `subject`, `scope`, `origin` | what a request says of itself |
@@ -26,8 +27,10 @@ mod keys;
 mod live;
 mod lockout;
 mod origin;
+mod prove;
 mod refusal;
 pub mod scope;
+mod settings;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -36,12 +39,13 @@ mod upload_token;
 pub mod users;
 mod users_authority;
 
-pub use access::{Access, ServiceName, ServiceNameError, Settings};
+pub use access::Access;
 pub use clock::Clock;
 pub use endpoint::router as token_router;
 pub use keys::Keys;
 pub use origin::{NetworkError, TrustedProxies};
 pub use refusal::Refusal;
+pub use settings::{ServiceName, ServiceNameError, Settings};
 pub use subject::{Caller, DeployTokenId, Subject, User};
 pub use upload_token::Upload;
-pub use users_authority::{UsersAuthority, UsersFileError, read_users};
+pub use users_authority::{UsersAuthority, UsersFile, UsersFileError};

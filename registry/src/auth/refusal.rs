@@ -96,7 +96,13 @@ impl Refusal {
         Kind::Denied(message.into()).into()
     }
 
-    /// The same refusal for a path without a ContainerRepository, to somebody who may use it once it exists.
+    /// A 503 for something that does not answer. Why is for the log: it names buckets and sockets.
+    pub(super) fn unavailable(what: &str, error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "{what} does not answer");
+        Kind::Unavailable(format!("{what} does not answer at the moment: try again")).into()
+    }
+
+    /// A 404 for a path without a ContainerRepository, to somebody who may use it once it exists.
     pub(super) fn no_repository(repository: &RepositoryName) -> Self {
         let manifest = json!({
             "apiVersion": "berth.dev/v1alpha1",

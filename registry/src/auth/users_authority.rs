@@ -37,7 +37,7 @@ pub struct UsersAuthority {
     /// Passwords found right a moment ago, as keyed hashes that mean nothing outside this process.
     right: moka::future::Cache<[u8; 32], ()>,
     key: [u8; 32],
-    /// Slow checks so far, for tests.
+    /// Slow checks so far.
     checked: AtomicU64,
 }
 
@@ -68,37 +68,39 @@ impl UsersAuthority {
     }
 
     #[cfg(test)]
+    pub(super) fn slow_checks(&self) -> u64 {
+        self.checked.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
     pub(super) fn password_hash_of(&self, name: &str) -> String {
         self.users.load().hash_of(name).to_owned()
     }
 
-    /// Follows a file until dropped; to be spawned once. `read` is the text the users in force come from. A file that
-    /// cannot be read or is refused is reported once per change, and the last good one stays in force.
-    pub async fn follow(self: Arc<Self>, path: PathBuf, mut read: String) {
-        let mut problem = None;
+    /// Follows the file that the users in force were read from, until dropped; to be spawned once.
+    pub async fn follow(self: Arc<Self>, mut file: UsersFile) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let outcome = match read_file(&path).await {
-                Ok(text) if text == read => continue,
-                Ok(text) => {
-                    let users = parse(&path, &text);
-                    read = text;
-                    users
-                }
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(users) => {
-                    tracing::info!(path = %path.display(), users = users.len(), "the users file was read again");
-                    self.replace(users);
-                    problem = None;
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    if problem.as_ref() != Some(&text) {
-                        tracing::error!(error = text, "the users file is not used; the last good one stays in force");
-                        problem = Some(text);
-                    }
+            self.look(&mut file).await;
+        }
+    }
+
+    /// Puts the file's users in force if it changed. A file that cannot be read or is refused is reported, once, and
+    /// the last good one stays in force.
+    pub(super) async fn look(&self, file: &mut UsersFile) {
+        match file.read_again().await {
+            Ok(None) => {}
+            Ok(Some(users)) => {
+                let (path, count) = (file.path.display(), users.len());
+                tracing::info!(%path, users = count, "the users file was read again");
+                file.problem = None;
+                self.replace(users);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if file.problem.as_ref() != Some(&text) {
+                    tracing::error!(error = text, "the users file is not used; the last good one stays in force");
+                    file.problem = Some(text);
                 }
             }
         }
@@ -134,16 +136,39 @@ impl UsersAuthority {
     }
 }
 
-/// Reads and parses a users file: what `serve` does before it listens.
-///
-/// # Errors
-/// [`UsersFileError`] with the path and what is wrong in it.
-pub async fn read_users(path: &Path) -> Result<(Users, String), UsersFileError> {
-    let text = read_file(path).await?;
-    Ok((parse(path, &text)?, text))
+/// A users file being followed.
+#[derive(Debug)]
+pub struct UsersFile {
+    path: PathBuf,
+    /// SHA-256 of the text last read, good or not; the hashes in it are not kept twice.
+    read: [u8; 32],
+    /// What was last reported about it.
+    problem: Option<String>,
 }
 
-async fn read_file(path: &Path) -> Result<String, UsersFileError> {
+impl UsersFile {
+    /// Reads a users file for the first time.
+    ///
+    /// # Errors
+    /// [`UsersFileError`] with the path and what is wrong in it.
+    pub async fn open(path: PathBuf) -> Result<(Self, Users), UsersFileError> {
+        let text = read(&path).await?;
+        let users = parse(&path, &text)?;
+        Ok((Self { path, read: Sha256::digest(&text).into(), problem: None }, users))
+    }
+
+    async fn read_again(&mut self) -> Result<Option<Users>, UsersFileError> {
+        let text = read(&self.path).await?;
+        let digest: [u8; 32] = Sha256::digest(&text).into();
+        if digest == self.read {
+            return Ok(None);
+        }
+        self.read = digest;
+        parse(&self.path, &text).map(Some)
+    }
+}
+
+async fn read(path: &Path) -> Result<String, UsersFileError> {
     let read = tokio::fs::read_to_string(path).await;
     read.map_err(|source| UsersFileError::Read { path: path.to_owned(), source })
 }

@@ -6,6 +6,9 @@
 mod challenges;
 mod decisions;
 mod endpoint;
+mod identity;
+mod keys;
+mod passwords;
 mod revocation;
 mod uploads;
 
