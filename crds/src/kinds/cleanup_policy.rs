@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::grammar;
 use super::selection::{LabelSelector, RepositorySelection};
 use crate::duration::Span;
 
@@ -44,7 +45,11 @@ use crate::duration::Span;
         .message(
             "without keep.mostRecent and remove.olderThan every selected tag is removed at once: set one of them, or \
              allowUnbounded: true"
-        )
+        ),
+    validation = Rule::new(
+        "!has(self.namespaceSelector) || !has(self.repositories) || !has(self.repositories.names)"
+    )
+    .message("namespaceSelector and repositories.names exclude each other: names belong to one namespace")
 )]
 pub struct CleanupPolicySpec {
     /// The repositories this policy cleans. Without it: all of the namespace.
@@ -84,7 +89,7 @@ pub struct CleanupPolicySpec {
 pub struct ImageSelection {
     /// Patterns (RE2) of which one must match the whole image path, such as team-a/shop/.+
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 256)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = Rule::new(grammar::PATTERNS_RULE).message("every pattern must be RE2"))]
     pub matching: Vec<String>,
 }
 
@@ -102,10 +107,20 @@ pub struct Schedule {
     /// Five fields: minute, hour, day of month, month, day of week, as in a Kubernetes CronJob.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 128))]
+    #[x_kube(
+        validation = Rule::new(grammar::CRON_FIELDS_RULE)
+            .message("must be five fields separated by one space: minute, hour, day of month, month, day of week"),
+        validation = grammar::cron_rule(0),
+        validation = grammar::cron_rule(1),
+        validation = grammar::cron_rule(2),
+        validation = grammar::cron_rule(3),
+        validation = grammar::cron_rule(4),
+    )]
     pub cron: Option<String>,
     /// The IANA time zone of the schedule, such as Europe/Berlin.
     #[serde(default = "utc")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = grammar::TIME_ZONE))]
+    #[x_kube(validation = Rule::new(grammar::TIME_ZONE_RULE).message("must be an IANA time zone, such as Europe/Berlin"))]
     pub time_zone: String,
 }
 
@@ -139,7 +154,7 @@ pub struct Keep {
     /// Patterns (RE2) of tags that always stay. A pattern must match the whole tag name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = Rule::new(grammar::PATTERNS_RULE).message("every pattern must be RE2"))]
     pub tags_matching: Vec<String>,
     /// Required: tags in use by a workload of the cluster stay, and nothing is deleted while that is not known.
     /// Ignore: use does not matter.
@@ -161,7 +176,7 @@ pub enum InUse {
 pub struct Remove {
     /// Patterns (RE2) of tags that may go. A pattern must match the whole tag name: .* is every tag.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = Rule::new(grammar::PATTERNS_RULE).message("every pattern must be RE2"))]
     pub tags_matching: Vec<String>,
     /// Only tags whose last push is longer ago than this, such as 90d. Pushing a tag again, even unchanged, makes it
     /// young.
@@ -210,6 +225,7 @@ pub struct CleanupPolicyStatus {
     pub last_run: Option<RunSummary>,
     /// When the policy runs next; absent while suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 35))]
     pub next_run_time: Option<Time>,
     /// Accepted, Enforced, LastRunSucceeded and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -225,9 +241,11 @@ pub struct RunSummary {
     #[schemars(length(max = 253))]
     pub id: String,
     /// When it started.
+    #[schemars(length(max = 35))]
     pub start_time: Time,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 35))]
     pub completion_time: Option<Time>,
     /// Completed: everything planned is done. Unfinished: a limit stopped it. NothingToDo: no tag had to go. Failed: see
     /// the condition LastRunSucceeded.
@@ -243,18 +261,22 @@ pub struct RunSummary {
     pub kept: u64,
     /// Number of tags by the reason of their verdict, such as TooYoung: 12.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
     pub by_reason: BTreeMap<String, u64>,
     /// Bytes that the deleted tags alone held, freed once they are no longer restorable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<crate::quantity::Quantity>,
     /// The repositories with the most deletions, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub repositories: Vec<RepositoryRun>,
     /// Number of further repositories that had deletions.
     #[serde(default)]
     pub more: u64,
     /// Id of the stored plan, for `registry plan show`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub plan: Option<String>,
 }
 

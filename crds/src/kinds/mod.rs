@@ -7,7 +7,9 @@
 
 pub mod cleanup_policy;
 pub mod conditions;
+pub mod grammar;
 pub mod repository;
+mod rules;
 pub mod selection;
 pub mod visibility;
 

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::grammar;
 use super::visibility::{Access, Visibility};
 use crate::duration::Span;
 use crate::quantity::Quantity;
@@ -34,7 +35,13 @@ use crate::quantity::Quantity;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63")
-        .message("the name of a ContainerRepository is part of every image path and has at most 63 characters")
+        .message("the name of a ContainerRepository is part of every image path and has at most 63 characters"),
+    validation = Rule::new(
+        "!has(self.spec.pullSecret) || !has(self.spec.deployTokens) || \
+         !self.spec.pullSecret.name.startsWith(self.metadata.name + '-') || self.spec.deployTokens.all(token, \
+         has(token.sha256) || token.name != self.spec.pullSecret.name.substring(size(self.metadata.name) + 1))"
+    )
+    .message("pullSecret.name is the name of a deploy token's Secret, <repository>-<token>: choose another")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerRepositorySpec {
@@ -60,7 +67,13 @@ pub struct ContainerRepositorySpec {
     /// Passwords for machines outside the cluster, for this repository only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".to_owned()]),
+        validation = Rule::new(
+            "self.all(one, !has(one.sha256) || self.exists_one(other, has(other.sha256) && other.sha256 == one.sha256))"
+        )
+        .message("two tokens have the same sha256: every token is a random text of its own")
+    )]
     pub deploy_tokens: Vec<DeployToken>,
     /// A Secret for `imagePullSecrets` in this namespace, holding a read-only deploy token for this repository that is
     /// renewed at half its life.
@@ -81,12 +94,12 @@ pub struct ContainerRepositorySpec {
 #[serde(rename_all = "camelCase")]
 pub struct TagRule {
     /// The rule's name, unique in this repository.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = grammar::LABEL_NAME))]
     pub name: String,
     /// Patterns (RE2). A tag is matched if any of them matches anywhere in it: write ^v[0-9] for tags that begin with v
     /// and a digit, ^main$ for exactly main.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = Rule::new(grammar::PATTERNS_RULE).message("every pattern must be RE2"))]
     pub matching: Vec<String>,
     /// Protected: only who holds the verb on containerrepositories/protectedtags may push or delete such a tag.
     /// Immutable: the tag can be created, but nobody may move or delete it.
@@ -113,7 +126,7 @@ pub enum Indexes {
 #[serde(rename_all = "camelCase")]
 pub struct DeployToken {
     /// The token's name, unique in this repository; logs and the name of its Secret show it.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = grammar::LABEL_NAME))]
     pub name: String,
     /// What the token may do. ReadRegistry pulls and lists; WriteRegistry also pushes. No token ever deletes.
     #[schemars(length(min = 1, max = 2))]
@@ -121,10 +134,12 @@ pub struct DeployToken {
     pub scopes: Vec<Scope>,
     /// When the token stops working (RFC 3339). Without it the token works until it is removed from this list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 35), regex(pattern = grammar::TIME))]
     pub expires_at: Option<Time>,
     /// SHA-256 of the whole token in lower-case hexadecimal, as `registry deploy-token` prints it. Without it a token is
     /// made and put into the Secret <repository>-<name> in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = grammar::SHA256))]
     pub sha256: Option<String>,
 }
 
@@ -141,7 +156,7 @@ pub enum Scope {
 pub struct PullSecret {
     /// Name of the Secret, of type kubernetes.io/dockerconfigjson. A Secret of this name made by somebody else is never
     /// overwritten.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = grammar::OBJECT_NAME))]
     pub name: String,
 }
 
@@ -162,6 +177,7 @@ pub struct ContainerRepositoryStatus {
     pub observed_generation: Option<i64>,
     /// Where to push and pull, such as registry.example.com/team-a/shop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub address: Option<String>,
     /// The visibility in force: the most restrictive of all RegistryVisibility objects that select this repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,12 +187,17 @@ pub struct ContainerRepositoryStatus {
     pub access: Option<Access>,
     /// The objects that decide visibility and access, such as RegistryVisibility/internal. Empty when the defaults do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 160)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub decided_by: Vec<String>,
     /// Objects that select this repository and are overruled by a more restrictive one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 160)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub overruled: Vec<String>,
     /// The policy that cleans this repository's images up, such as CleanupPolicy/nightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
     pub governed_by: Option<String>,
     /// Number of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +210,7 @@ pub struct ContainerRepositoryStatus {
     pub bytes: Option<ByteTotals>,
     /// When something was last pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 35))]
     pub last_push_time: Option<Time>,
     /// Accepted, Enforced and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

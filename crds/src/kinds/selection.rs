@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use super::grammar;
 
 /// Repositories of one namespace, by name or by label: exactly one of `names` and `selector`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub struct RepositorySelection {
     /// Names of ContainerRepository objects in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), inner(length(min = 1, max = 63)))]
+    #[schemars(length(min = 1, max = 128), inner(length(min = 1, max = 63), regex(pattern = grammar::OBJECT_NAME)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub names: Option<Vec<String>>,
     /// Labels of the ContainerRepository objects. An empty selector selects all of them.
@@ -31,9 +33,11 @@ pub struct RepositorySelection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[x_kube(validation = grammar::label_keys_rule())]
 pub struct LabelSelector {
     /// Labels that must be present with exactly these values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "match_labels_schema")]
     pub match_labels: Option<BTreeMap<String, String>>,
     /// Further conditions on labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,14 +55,14 @@ pub struct LabelSelector {
 )]
 pub struct LabelExpression {
     /// The label's key.
-    #[schemars(length(min = 1, max = 317))]
+    #[schemars(length(min = 1, max = 317), regex(pattern = grammar::LABEL_KEY))]
     pub key: String,
     /// In and NotIn compare with values; Exists and DoesNotExist look for the key alone. As everywhere in Kubernetes,
     /// NotIn also holds for an object without the label.
     pub operator: LabelOperator,
     /// The values In and NotIn compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), inner(length(max = 63)))]
+    #[schemars(length(max = 32), inner(length(max = 63), regex(pattern = grammar::LABEL_VALUE)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub values: Option<Vec<String>>,
 }
@@ -70,6 +74,15 @@ pub enum LabelOperator {
     NotIn,
     Exists,
     DoesNotExist,
+}
+
+/// Bounds the map and its values; [`grammar::label_keys_rule`] its keys.
+fn match_labels_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": grammar::LABEL_VALUE}
+    })
 }
 
 impl LabelSelector {

@@ -38,7 +38,11 @@ use super::selection::{LabelSelector, RepositorySelection};
     validation = Rule::new(
         "self.visibility == 'Private' || (has(self.repositories) && has(self.repositories.names))"
     )
-    .message("Public and Internal must give repositories.names, so that no edit of labels can publish a repository")
+    .message("Public and Internal must give repositories.names, so that no edit of labels can publish a repository"),
+    validation = Rule::new(
+        "!has(self.namespaceSelector) || !has(self.repositories) || !has(self.repositories.names)"
+    )
+    .message("namespaceSelector and repositories.names exclude each other: names belong to one namespace")
 )]
 pub struct RegistryVisibilitySpec {
     /// The repositories this object is about. Without it: all of the namespace. Public and Internal must give names.
@@ -60,11 +64,8 @@ pub struct RegistryVisibilitySpec {
 /// Who may see a repository, from open to closed, so that `max` is the most restrictive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Visibility {
-    /// Everybody, also without signing in.
     Public,
-    /// Everybody who is signed in.
     Internal,
-    /// Members: whom Kubernetes RBAC grants `get` on `containerrepositories/images`.
     #[default]
     Private,
 }
@@ -72,12 +73,9 @@ pub enum Visibility {
 /// Whether a repository can be used at all, from open to closed, so that `max` is the most restrictive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Access {
-    /// As the visibility says.
     #[default]
     Enabled,
-    /// Members only, whatever the visibility.
     MembersOnly,
-    /// Nobody, owners included.
     Disabled,
 }
 

@@ -1,4 +1,4 @@
-//! Objects from files: what `kubectl apply` would send, read without an API server.
+//! The objects that a file can hold, and what identifies them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,17 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// Absent in files: only a cluster gives one.
     pub uid: Option<String>,
+}
+
+impl Namespace {
+    /// A namespace of which nothing is known but its name, and the label that every cluster gives it.
+    pub fn named(name: &str) -> Self {
+        let labels = BTreeMap::from([(Self::NAME_LABEL.to_owned(), name.to_owned())]);
+        Self { name: name.to_owned(), labels, uid: None }
+    }
+
+    /// The label that carries the name, so that `namespaceSelector` can select one namespace.
+    pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 }
 
 /// Which object, across files and in every message: `<kind> <namespace>/<name>`.

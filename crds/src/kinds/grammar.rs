@@ -1,0 +1,80 @@
+//! Texts with a grammar, as schemas and CEL rules say it.
+//!
+//! Schemas speak regular expressions of Go's RE2 dialect, which `regex` shares for everything used here.
+
+use kube::core::Rule;
+
+/// Longest name of an object of the three kinds: a Kubernetes label holds it.
+pub const MAX_OBJECT_NAME: usize = 63;
+/// Longest key of a label: a DNS prefix of 253 characters, a slash, a name of 63.
+pub const MAX_LABEL_KEY: usize = 317;
+
+/// Name of a namespaced object (RFC 1123 subdomain), as API servers demand it. Up to 63 characters of it are always a
+/// valid part of an image path.
+pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// Name of an entry in a list, and of a namespace (RFC 1123 label).
+pub const LABEL_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// Value of a Kubernetes label; the length is bounded apart.
+pub const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+/// Key of a Kubernetes label: an optional DNS prefix and a name of at most 63 characters.
+pub const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$";
+/// SHA-256 in lower-case hexadecimal.
+pub const SHA256: &str = "^[0-9a-f]{64}$";
+/// A point in time of RFC 3339, as API servers write it.
+pub const TIME: &str =
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$";
+/// Shape of an IANA time zone name. Whether the zone exists is asked apart.
+pub const TIME_ZONE: &str = "^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
+
+/// CEL: the time zone exists. `getHours` fails for an unknown one, and the failure refuses the object.
+pub const TIME_ZONE_RULE: &str = "self != 'Local' && timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0";
+
+/// CEL: every pattern of a list is RE2. `matches` fails for one that is not, and the failure refuses the object; its
+/// result does not matter.
+pub const PATTERNS_RULE: &str = "self.all(pattern, ''.matches(pattern) in [true, false])";
+
+/// The fields of a cron expression: what messages call them, one number of theirs, their names in order.
+const CRON_FIELDS: [(&str, &str, &str); 5] = [
+    ("the minute (0 to 59)", "[0-5]?[0-9]", ""),
+    ("the hour (0 to 23)", "([01]?[0-9]|2[0-3])", ""),
+    ("the day of month (1 to 31)", "(0?[1-9]|[12][0-9]|3[01])", ""),
+    ("the month (1 to 12 or JAN to DEC)", "(0?[1-9]|1[0-2])", "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"),
+    ("the day of week (0 to 6 or SUN to SAT)", "[0-6]", "SUNMONTUEWEDTHUFRISAT"),
+];
+
+/// CEL: one field of a cron expression, by its position, is what Kubernetes' CronJob and the registry's own schedule
+/// both understand: a list of `*`, values and ranges that run upwards, ranges and `*` with an optional step.
+pub fn cron_rule(position: usize) -> Rule {
+    let (title, number, names) = CRON_FIELDS[position];
+    let mut values = vec![number.to_owned()];
+    let mut ranges = vec![r"\*".to_owned(), format!("{number}-{number}")];
+    if !names.is_empty() {
+        let names: Vec<_> = names.as_bytes().chunks(3).map(String::from_utf8_lossy).collect();
+        let name = format!("({})", names.join("|"));
+        ranges.push(format!("{name}-{name}"));
+        values.push(name);
+    }
+    let part = format!("^({}|({})(/[1-9][0-9]?)?)$", values.join("|"), ranges.join("|"));
+    let bounds = "part.split('/')[0].split('-')";
+    let mut rule = format!(
+        "self.split(' ').size() != 5 || self.split(' ')[{position}].split(',').all(part, part.matches(r'{part}') && \
+         (!part.matches('^[0-9]+-') || int({bounds}[0]) <= int({bounds}[1]))"
+    );
+    if !names.is_empty() {
+        rule += &format!(
+            " && (!part.matches('^[A-Z]+-') || '{names}'.indexOf({bounds}[0]) <= '{names}'.indexOf({bounds}[1]))"
+        );
+    }
+    rule.push(')');
+    let message = format!("{title} must be a list of *, values or ranges, such as *, */2, 1-5 or 0,3");
+    Rule::new(rule).message(message.as_str())
+}
+
+/// CEL: the keys of a selector's labels are label keys; a schema cannot bound the keys of a map.
+pub fn label_keys_rule() -> Rule {
+    Rule::new(format!("!has(self.matchLabels) || self.matchLabels.all(key, size(key) <= {MAX_LABEL_KEY} && key.matches(r'{LABEL_KEY}'))"))
+        .message("every key of matchLabels must be a label key, such as tier or example.com/tier")
+}
+
+/// CEL: a cron expression has five fields.
+pub const CRON_FIELDS_RULE: &str = "self.split(' ').size() == 5";
