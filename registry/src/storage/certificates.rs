@@ -44,6 +44,10 @@ impl Storage {
     /// The id of a certificate for a new manifest instance or large data, from stock if there is one; the stock is
     /// renewed beside.
     pub(super) async fn take_certificate(&self) -> Result<Id, StoreError> {
+        if self.inner.certificates.shelf_life.is_zero() {
+            // A stock that spoils at once would only be garbage.
+            return self.inner.certify().await;
+        }
         let ready = self.inner.certificates.take();
         let refill = self.clone();
         self.inner.background.spawn(async move {

@@ -13,14 +13,11 @@ use super::api::ManifestKind;
 use super::id::Id;
 
 /// Folders of the bucket, for walks over all of it.
-pub(crate) const CERTIFICATES: &str = "a/";
-pub(crate) const DATA: &str = "k/";
-pub(crate) const HOLDINGS: &str = "b/";
-pub(crate) const IMAGES: &str = "r/";
-pub(crate) const UPLOADS: &str = "u/";
-pub(crate) const REVIEWS: &str = "g/";
-/// Everything that is not content: format, installation, keys, configuration, runs.
-pub(crate) const META: &str = "meta/";
+pub(super) const CERTIFICATES: &str = "a/";
+pub(super) const DATA: &str = "k/";
+pub(super) const HOLDINGS: &str = "b/";
+pub(super) const IMAGES: &str = "r/";
+pub(super) const REVIEWS: &str = "g/";
 
 /// The certificate of a manifest instance or of large data: present while it may gain references.
 pub(super) fn certificate(id: Id) -> String {
@@ -362,11 +359,6 @@ fn kind_of(text: &str) -> Option<ManifestKind> {
 /// Child links of a manifest: the index instances that list it.
 pub(super) fn parents(name: &ImageName, child: &Digest) -> String {
     format!("{}c/{}/", image(name), digest_segment(child))
-}
-
-/// Every child link of an image.
-pub(super) fn all_parents(name: &ImageName) -> String {
-    format!("{}c/", image(name))
 }
 
 /// The link from a child to one index instance that lists it. It names the digest of the index too, so that nobody

@@ -22,5 +22,6 @@ mod tags;
 mod upload;
 
 pub use api::*;
+pub use collector::{Class, Collected, Finding, FsckReport};
 pub use facade::{Settings, Storage};
 pub use id::{Id, Ids};

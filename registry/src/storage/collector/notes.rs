@@ -29,6 +29,8 @@ pub(in crate::storage) enum Review {
     Data { digest: Digest, data: Id },
     /// Large data whose certificate is gone; deleted after the quarantine.
     RetiredData { digest: Digest, data: Id },
+    /// Large data whose certificate is gone and whose digest nobody knows.
+    Orphan { data: Id },
     /// An upload with a record.
     Upload { session: Id },
 }
@@ -65,9 +67,9 @@ impl Notes {
         self.lock().reviews.remove(&Review::Blob { image: image.clone(), digest: digest.clone() });
     }
 
-    pub(in crate::storage) fn len(&self) -> usize {
+    pub(in crate::storage) fn is_empty(&self) -> bool {
         let pending = self.lock();
-        pending.reviews.len() + pending.finished.len()
+        pending.reviews.is_empty() && pending.finished.is_empty()
     }
 }
 
@@ -78,7 +80,9 @@ impl Storage {
     /// Looks at something after the usual grace.
     pub(in crate::storage) fn note(&self, review: Review) {
         let delay = match &review {
-            Review::Retired { .. } | Review::RetiredData { .. } => self.inner.settings.quarantine,
+            Review::Retired { .. } | Review::RetiredData { .. } | Review::Orphan { .. } => {
+                self.inner.settings.quarantine
+            }
             Review::Upload { .. } => self.inner.settings.session_ttl,
             Review::Instance { .. } | Review::Blob { .. } | Review::Data { .. } => self.inner.settings.grace,
         };

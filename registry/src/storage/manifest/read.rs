@@ -149,7 +149,7 @@ impl Inner {
     }
 
     /// A referrer entry: the digest of the referrer, and its descriptor.
-    pub(super) async fn fetch_referrer(&self, key: &str) -> Result<Option<(Digest, Value)>, StoreError> {
+    pub(in crate::storage) async fn fetch_referrer(&self, key: &str) -> Result<Option<(Digest, Value)>, StoreError> {
         let Some(object) = self.store.get(key, None).await? else {
             return Ok(None);
         };

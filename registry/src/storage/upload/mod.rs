@@ -163,10 +163,15 @@ impl Storage {
     /// When the cancel cannot be recorded.
     pub async fn cancel_upload(&self, image: &ImageName, state: UploadState) -> Result<(), UploadError> {
         let session = session_of(&state)?;
-        let at = self.newest(image, session, state).await?;
-        self.inner.write_record(session, &Record { image: image.clone(), at: RecordedProgress::Gone }).await?;
-        self.note(Review::Upload { session });
-        if let Progress::Held { digest, .. } = at.progress {
+        let record = self.inner.read_record(session, image).await?;
+        let parts = match record.map(|record| record.at) {
+            Some(RecordedProgress::Multi(parts)) => Some(parts),
+            _ => None,
+        };
+        let gone = Record { image: image.clone(), at: RecordedProgress::Gone(parts) };
+        self.inner.write_record(session, &gone).await?;
+        self.note_after(Review::Upload { session }, Duration::ZERO);
+        if let Progress::Held { digest, .. } = state.progress {
             self.note(Review::Blob { image: image.clone(), digest });
         }
         Ok(())

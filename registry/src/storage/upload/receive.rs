@@ -75,10 +75,6 @@ impl Receiver {
         self.offset
     }
 
-    pub(super) const fn algorithm(&self) -> Algorithm {
-        self.hash.algorithm()
-    }
-
     /// Adds a whole body; returns how many bytes it had.
     ///
     /// # Errors

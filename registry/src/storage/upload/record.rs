@@ -3,6 +3,8 @@
 //! Hash state, offset, part list and tail form one state and are only used together (amendment R1): the record
 //! holds all of them, and the token in the Location never holds any.
 
+use std::time::Duration;
+
 use berth_crds::digest::{Algorithm, Digest};
 use berth_crds::name::ImageName;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -26,8 +28,8 @@ pub(in crate::storage) struct Record {
 /// Where a recorded upload stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::storage) enum RecordedProgress {
-    /// Cancelled: every request of the session is refused.
-    Gone,
+    /// Cancelled: every request of the session is refused. The parts are named for the reaper.
+    Gone(Option<Box<Parts>>),
     /// All bytes are in a small holding.
     Held { offset: u64, algorithm: Option<String>, holding: Id, digest: Digest, written: u64 },
     /// Parts of a multipart upload.
@@ -90,7 +92,7 @@ impl Record {
     /// The state a client is told; `None` after a cancel.
     pub(super) fn state(&self, session: &str) -> Option<UploadState> {
         let (offset, algorithm, progress) = match &self.at {
-            RecordedProgress::Gone => return None,
+            RecordedProgress::Gone(_) => return None,
             RecordedProgress::Held { offset, algorithm, holding, digest, written } => {
                 let progress = Progress::Held {
                     holding: holding.to_string(),
@@ -120,13 +122,21 @@ impl Inner {
     /// # Errors
     /// [`UploadError::Unknown`] after a cancel, and for a record of another image.
     pub(super) async fn read_record(&self, session: Id, image: &ImageName) -> Result<Option<Record>, UploadError> {
+        let Some((record, _)) = self.fetch_record(session).await? else {
+            return Ok(None);
+        };
+        let usable = record.image == *image && !matches!(record.at, RecordedProgress::Gone(_));
+        if usable { Ok(Some(record)) } else { Err(UploadError::Unknown) }
+    }
+
+    /// The record of a session, whatever it says, and its age by the store's clock.
+    pub(in crate::storage) async fn fetch_record(&self, session: Id) -> Result<Option<(Record, Duration)>, StoreError> {
         let key = layout::upload_record(session);
         let Some(object) = self.store.get(&key, None).await? else {
             return Ok(None);
         };
-        let record = Record::from_bytes(&key, &read_all(object.body).await?)?;
-        let usable = record.image == *image && !matches!(record.at, RecordedProgress::Gone);
-        if usable { Ok(Some(record)) } else { Err(UploadError::Unknown) }
+        let age = object.head.age();
+        Ok(Some((Record::from_bytes(&key, &read_all(object.body).await?)?, age)))
     }
 }
 
