@@ -3,6 +3,7 @@
 //! Rooms: [`store`] is what a bucket can do, [`storage`] the protocol on top of it, [`oci`] what manifests say,
 //! [`auth`] who may do what.
 
+pub mod admin;
 pub mod args;
 pub mod auth;
 pub mod commands;

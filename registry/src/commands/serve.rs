@@ -1,14 +1,31 @@
-//! `registry serve`: the registry itself.
+//! `registry serve`: the registry itself. Reads what it was given, opens the store, listens, and drains when told to
+//! stop.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use berth_crds::duration::Span;
 use berth_crds::quantity::Quantity;
 use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::exit::{Exit, Failure};
+use crate::admin::{self, Readiness};
 use crate::args::{Clocks, StorageUrl};
+use crate::auth::authority::{Authority, Nobody};
+use crate::auth::identity::IdentityService;
+use crate::auth::{Access, Clock, Keys, ServiceName, TrustedProxies, UsersAuthority, UsersFile, token_router};
+use crate::configuration::{Current, Source};
+use crate::http::Api;
+use crate::http::server::Server;
+use crate::metrics::HttpMetrics;
+use crate::storage::Storage;
+use crate::{auth, configuration, http, metrics, storage, telemetry};
 
 /// Flags of `registry serve`.
 #[derive(Debug, Args)]
@@ -47,10 +64,10 @@ pub struct Arguments {
     pub token_ttl: Span,
     /// Name of this installation in challenges and tokens; the same for all replicas.
     #[arg(long, value_name = "NAME", default_value = "registry.berth.dev")]
-    pub service: String,
+    pub service: ServiceName,
     /// Networks whose X-Forwarded-For, -Host and -Proto headers are believed, such as 10.0.0.0/8,192.0.2.7.
     #[arg(long, value_name = "NETWORKS", default_value = "")]
-    pub trusted_proxies: String,
+    pub trusted_proxies: TrustedProxies,
     /// Answer repeated existence checks of a blob from memory for this long instead of asking the store.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub head_cache: Span,
@@ -59,7 +76,7 @@ pub struct Arguments {
     #[arg(long)]
     pub global_dedup: bool,
     /// Memory for upload buffers; uploads beyond it wait.
-    #[arg(long, value_name = "SIZE", default_value = "128Mi")]
+    #[arg(long, value_name = "SIZE", default_value = "96Mi")]
     pub upload_memory: Quantity,
     /// How long running requests may go on after SIGTERM before they are cut.
     #[arg(long, value_name = "DURATION", default_value = "5m")]
@@ -77,11 +94,160 @@ pub enum Switch {
     Off,
 }
 
+/// How long an upload may take from its first request to its last.
+const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
+
 /// Serves until SIGTERM or SIGINT, then drains.
 ///
 /// # Errors
-/// [`Exit::Invalid`] for a configuration that cannot be served, [`Exit::Temporary`] when an address is taken.
+/// [`Exit::Invalid`] for what cannot be served and will not be after a retry, [`Exit::Temporary`] when the store is
+/// away or an address is taken.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let _clocks = arguments.clocks.checked()?;
-    Err(Failure::temporary("this build has no storage to serve"))
+    let level = telemetry::init(&arguments.log_level).map_err(Failure::invalid)?;
+    let settings = storage_settings(&arguments)?;
+    let clock = Clock::system();
+    let authority = authority(&arguments, &clock).await?;
+
+    let source = source(&arguments);
+    let current = Current::new(read(&source).await?);
+    let store = arguments.storage.open().await.map_err(Failure::invalid)?;
+    let keys = Keys::open(Arc::clone(&store), clock.clone()).await.map_err(|error| {
+        Failure::temporary(format!("the storage {} cannot be written to: {error}", arguments.storage))
+    })?;
+    let keys = Arc::new(keys);
+    let storage = Storage::new(store, settings);
+    let access = auth::Settings {
+        service: arguments.service.clone(),
+        token_ttl: signed(arguments.token_ttl.into()),
+        session_ttl: signed(SESSION_TTL),
+        trusted_proxies: arguments.trusted_proxies.clone(),
+        tls: false,
+    };
+    let access = Arc::new(Access::new(access, Arc::clone(&keys), current.document(), authority, clock));
+
+    let mut metrics = metrics::registry();
+    let http_metrics = HttpMetrics::register(&mut metrics);
+    let api = Api {
+        storage: storage.clone(),
+        access: Arc::clone(&access),
+        configuration: current.clone(),
+        tasks: TaskTracker::new(),
+    };
+    let readiness = Readiness::default();
+    let clients =
+        listen(arguments.listen, http::router(api.clone(), token_router(access), http_metrics), "--listen").await?;
+    let operators =
+        listen(arguments.admin, admin::router(Arc::new(metrics), level, readiness.clone()), "--admin").await?;
+    tracing::info!(address = %operators.address(), "admin listening");
+    tracing::info!(address = %clients.address(), storage = %arguments.storage, "listening");
+
+    let stop = CancellationToken::new();
+    let background = TaskTracker::new();
+    let (collector, collect) = (storage.clone(), stop.clone());
+    background.spawn(async move { collector.run_collector(collect.cancelled()).await });
+    background.spawn(stop.clone().run_until_cancelled_owned(configuration::follow(current, source)));
+    background.spawn(stop.clone().run_until_cancelled_owned(keys.keep_renewed()));
+    background.close();
+    readiness.set(true);
+    stopped().await?;
+
+    readiness.set(false);
+    stop.cancel();
+    drain(clients, &api, arguments.drain.into()).await;
+    background.wait().await;
+    operators.drain(Duration::from_secs(1)).await;
+    if let Err(error) = storage.close().await {
+        tracing::warn!(%error, "what was noted for review is lost; the next fsck finds it");
+    }
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+fn storage_settings(arguments: &Arguments) -> Result<storage::Settings, Failure> {
+    let [grace, quarantine, undo] = arguments.clocks.checked()?;
+    let upload_memory = usize::try_from(arguments.upload_memory.bytes()).unwrap_or(usize::MAX);
+    Ok(storage::Settings {
+        grace,
+        quarantine,
+        undo,
+        upload_memory,
+        global_dedup: arguments.global_dedup,
+        session_ttl: SESSION_TTL,
+        head_cache: arguments.head_cache.into(),
+    })
+}
+
+/// Who knows users and their rights. Without anybody the registry keeps to this machine: what it would show the network
+/// is for everybody.
+async fn authority(arguments: &Arguments, clock: &Clock) -> Result<Arc<dyn Authority>, Failure> {
+    if let Some(path) = &arguments.users {
+        let (file, users) = UsersFile::open(path.clone()).await.map_err(Failure::invalid)?;
+        let users = Arc::new(UsersAuthority::new(users, clock.clone()));
+        tokio::spawn(Arc::clone(&users).follow(file));
+        return Ok(users);
+    }
+    if let Some(place) = &arguments.identity {
+        let service = IdentityService::at(place, arguments.token_ttl.into(), clock.clone());
+        return Ok(Arc::new(service.map_err(Failure::invalid)?));
+    }
+    if !arguments.listen.ip().is_loopback() {
+        return Err(Failure::invalid(format!(
+            "--listen {} is reachable from other machines, and without --users or --identity nobody can log in: add \
+             --users FILE (registry hash-password makes its passwords), or listen on 127.0.0.1",
+            arguments.listen
+        )));
+    }
+    tracing::warn!(
+        "everybody is anonymous: without --users or --identity only public repositories and deploy tokens work"
+    );
+    Ok(Arc::new(Nobody))
+}
+
+fn source(arguments: &Arguments) -> Source {
+    match (&arguments.manifests, &arguments.config) {
+        (Some(folder), _) => Source::Manifests(folder.clone()),
+        (None, file) => Source::Document(file.clone().unwrap_or_default()),
+    }
+}
+
+/// The first state has to be good: there is no last good one to keep.
+async fn read(source: &Source) -> Result<configuration::Loaded, Failure> {
+    let from = source.clone();
+    let read = tokio::task::spawn_blocking(move || from.read()).await;
+    let read = read.map_err(|error| Failure::temporary(format!("{source} could not be read: {error}")))?;
+    read.map_err(|problems| Failure::invalid(problems.join("\n")))
+}
+
+async fn listen(address: SocketAddr, router: axum::Router, flag: &str) -> Result<Server, Failure> {
+    let server = Server::start(address, router).await;
+    server.map_err(|error| Failure::temporary(format!("{flag} {address} cannot be used: {error}")))
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stopped() -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::temporary(format!("no signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = name, "stopping: running requests go on, new connections are refused");
+    Ok(())
+}
+
+/// Lets requests under way come to their end, and what their clients left behind.
+async fn drain(clients: Server, api: &Api, deadline: Duration) {
+    let begun = std::time::Instant::now();
+    if !clients.drain(deadline).await {
+        tracing::warn!(seconds = deadline.as_secs(), "requests were cut: they took longer than --drain");
+    }
+    api.tasks.close();
+    let left = deadline.saturating_sub(begun.elapsed());
+    if tokio::time::timeout(left, api.tasks.wait()).await.is_err() {
+        tracing::warn!("work on requests whose clients had left was cut");
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }

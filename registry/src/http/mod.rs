@@ -15,6 +15,7 @@ mod path;
 mod query;
 mod range;
 mod routes;
+pub mod server;
 #[cfg(test)]
 mod tests;
 mod warning;

@@ -9,7 +9,7 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::http::api::{self, Api, Asked, DOCKER_CONTENT_DIGEST};
-use crate::http::error::{Code, Problem};
+use crate::http::error::Problem;
 use crate::http::range::{self, Wanted};
 use crate::storage::{BlobError, BlobReader};
 use crate::store::ByteRange;
@@ -41,11 +41,10 @@ pub(in crate::http) async fn get(api: &Api, asked: &Asked, digest: &str) -> Resu
 pub(in crate::http) async fn delete(api: &Api, asked: &Asked, digest: &str) -> Result<Response, Problem> {
     api.permit(&asked.parts, &asked.image, &Action::DeleteOne { guard: Guard::default() }).await?;
     let digest = api::digest_to_read(digest, Problem::blob_unknown)?;
-    Err(Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        Code::Unsupported,
-        format!("{digest} is removed by itself when no manifest of the image mentions it any more"),
-    ))
+    let (storage, image, target) = (api.storage.clone(), asked.image.clone(), digest.clone());
+    let deleted = api.to_the_end(async move { storage.delete_blob(&image, &target).await }).await?;
+    deleted.map_err(|cause| named(cause, &digest))?;
+    Ok(api::empty(StatusCode::ACCEPTED))
 }
 
 async fn permitted_digest(api: &Api, asked: &Asked, digest: &str) -> Result<Digest, Problem> {

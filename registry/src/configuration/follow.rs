@@ -1,0 +1,54 @@
+//! Following files: read again soon after every change, and now and then in case a change was missed.
+
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::{Current, Source};
+
+/// How long changes may go on before they are read: editors and mounts change several files at once.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Some file systems notify of nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Keeps `current` at the state of `source` until dropped; to be spawned once.
+pub async fn follow(current: Current, source: Source) {
+    let (notice, mut changes) = mpsc::channel(1);
+    let watching = watch(&source, notice);
+    if let Err(error) = &watching {
+        tracing::warn!(
+            %error, path = %source, every_seconds = LOOK_EVERY.as_secs(),
+            "changes are not notified here; the configuration is looked at regularly instead"
+        );
+    }
+    loop {
+        match timeout(LOOK_EVERY, changes.recv()).await {
+            Ok(Some(())) => {
+                sleep(SETTLE).await;
+                while changes.try_recv().is_ok() {}
+            }
+            // Nobody notifies.
+            Ok(None) => sleep(LOOK_EVERY).await,
+            Err(_) => {}
+        }
+        let from = source.clone();
+        match tokio::task::spawn_blocking(move || from.read()).await {
+            Ok(read) => current.update(read),
+            Err(error) => tracing::error!(%error, path = %source, "reading the configuration failed unexpectedly"),
+        }
+    }
+}
+
+/// Sends a notice per change; one waiting notice is enough. The watcher lives as long as what is returned.
+fn watch(source: &Source, notice: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event too, and would keep us reading for ever.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            let _ = notice.try_send(());
+        }
+    })?;
+    watcher.watch(source.watched(), RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
