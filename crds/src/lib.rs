@@ -13,6 +13,7 @@ pub mod generated;
 pub mod kinds;
 pub mod manifest;
 pub mod name;
+pub mod pattern;
 pub mod problem;
 pub mod quantity;
 pub mod samples;

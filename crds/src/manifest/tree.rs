@@ -201,7 +201,10 @@ mod tests {
         assert_eq!(lines("# nothing\n"), [] as [usize; 0]);
         let values: Vec<_> = documents("a: [1\n---\nb: 2\nb: 3\n---\nc: 4\n").iter().map(Document::read).collect();
         assert!(values[0].as_ref().is_err_and(|(error, line)| error.contains("line 2") && *line == 2), "{values:?}");
-        assert!(values[1].as_ref().is_err_and(|(error, line)| error.contains("\"b\" is written twice") && *line == 3), "{values:?}");
+        assert!(
+            values[1].as_ref().is_err_and(|(error, line)| error.contains("\"b\" is written twice") && *line == 3),
+            "{values:?}"
+        );
         assert_eq!(values[2], Ok(serde_json::json!({"c": 4})));
     }
 }
