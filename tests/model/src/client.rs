@@ -15,13 +15,13 @@ pub(crate) fn stuck(plan: &Scenario, state: &State) -> Option<String> {
     (!succeeds).then(|| format!("progress: a lone client failed {} times", plan.client.len()))
 }
 
-/// HEAD of every blob, upload of what the repository does not hold, push.
+/// HEAD of every blob, upload of what the image does not hold, push.
 fn succeeds(plan: &Scenario, state: &mut State, attempt: &Try) -> bool {
     for upload in attempt.uploads {
         let (Task::UploadSmall { holding } | Task::UploadLarge { holding }) = upload else { continue };
         let target = plan.holdings[*holding as usize];
         // HEAD says 200 for a flagged holding too (reads).
-        if !state.keys.meets(plan.holdings_of(target.blob, target.repository)) {
+        if !state.keys.meets(plan.holdings_of(target.blob, target.image)) {
             run(plan, state, upload);
         }
     }

@@ -77,7 +77,7 @@ fn tag(plan: &Scenario, state: &State) -> Option<String> {
 fn referrers(plan: &Scenario, state: &State) -> Option<String> {
     acknowledged_referrers(plan, state).find_map(|(n, _)| {
         let target = plan.instances[n as usize];
-        let instances = plan.instances_of(target.digest, target.repository);
+        let instances = plan.instances_of(target.digest, target.image);
         let listed = crate::state::each(instances).any(|m| state.keys.has(body(m) | seal(m) | entry(m)));
         (!listed).then(|| "I7 an acknowledged referrer of a tagged subject is lost".into())
     })
@@ -118,7 +118,7 @@ fn digests(plan: &Scenario, state: &State) -> Option<String> {
     plan.tasks.iter().enumerate().filter(|(i, _)| state.ghost.answered & (1 << i) != 0).find_map(|(_, task)| {
         let Task::Push(push) = task else { return None };
         let target = plan.instances[push.instance as usize];
-        let mut instances = crate::state::each(plan.instances_of(target.digest, target.repository));
+        let mut instances = crate::state::each(plan.instances_of(target.digest, target.image));
         let gone = !instances.any(|n| plan.visible(state.keys, n));
         gone.then(|| format!("I10 acknowledged manifest n{} is gone", push.instance))
     })
@@ -139,18 +139,18 @@ fn leaks(plan: &Scenario, state: &State) -> Option<String> {
     (!kept).then(|| "L2 fsck changed what the tag resolves to".into())
 }
 
-/// Whether instance n finds each of its blobs in a holding of its repository that has the bytes.
+/// Whether instance n finds each of its blobs in a holding of its image that has the bytes.
 fn has_blobs(plan: &Scenario, keys: Keys, n: u8) -> bool {
     plan.manifest(n).blobs.iter().all(|&blob| {
-        let holdings = plan.holdings_of(blob, plan.repository(n)).and(keys).slots(Class::Holding);
+        let holdings = plan.holdings_of(blob, plan.image(n)).and(keys).slots(Class::Holding);
         crate::state::each(holdings).any(|e| plan.data_of(e).is_none_or(|k| keys.has(data(k))))
     })
 }
 
-/// Whether every child of instance n is visible in its repository, with its blobs.
+/// Whether every child of instance n is visible in its image, with its blobs.
 fn has_children(plan: &Scenario, keys: Keys, n: u8) -> bool {
     plan.manifest(n).children.iter().all(|&child| {
-        let mut instances = crate::state::each(plan.instances_of(child, plan.repository(n)));
+        let mut instances = crate::state::each(plan.instances_of(child, plan.image(n)));
         instances.any(|c| plan.visible(keys, c) && has_blobs(plan, keys, c))
     })
 }

@@ -78,7 +78,7 @@ fn run_flawed(flaw: Option<Flaw>, count: u64, seed: u64) -> Report {
 /// What the actors of one configuration may still take: every id is created by one of them only.
 struct Ids {
     uploads: Vec<u8>,
-    images: Vec<u8>,
+    manifests: Vec<u8>,
     indexes: Vec<u8>,
     referrers: Vec<u8>,
     versions: Vec<(u8, u8)>,
@@ -93,7 +93,7 @@ fn configuration(random: &mut Random) -> Scenario {
     let mut plan = scenarios::blank(large, random.below(2) == 0, tagged);
     let mut ids = Ids {
         uploads: if tagged == 0 { vec![0, 1] } else { vec![1] },
-        images: if tagged < 2 { vec![0, 1] } else { vec![1] },
+        manifests: if tagged < 2 { vec![0, 1] } else { vec![1] },
         indexes: if tagged < 3 { vec![3, 4] } else { vec![4] },
         referrers: vec![6],
         versions: vec![(1, 2), (3, 4), (5, 6)],
@@ -129,8 +129,8 @@ fn choose(random: &mut Random, ids: &mut Ids, large: bool, tagged: u64) -> Task 
             let holding = ids.uploads.remove(0);
             if large { Task::UploadLarge { holding } } else { Task::UploadSmall { holding } }
         }
-        2 | 3 if !ids.images.is_empty() => {
-            let instance = ids.images.remove(0);
+        2 | 3 if !ids.manifests.is_empty() => {
+            let instance = ids.manifests.remove(0);
             let tag = random.below(3) > 0;
             let mut push = push(random, ids, instance, tag);
             if random.below(4) == 0 {
@@ -147,7 +147,7 @@ fn choose(random: &mut Random, ids: &mut Ids, large: bool, tagged: u64) -> Task 
             push(random, ids, instance, false).into()
         }
         6 => Task::DeleteTag,
-        7 => Task::DeleteManifest { digest: random.below(2) as u8, repository: 0 },
+        7 => Task::DeleteManifest { digest: random.below(2) as u8, image: 0 },
         8 => Task::Sweep { holding: [0, 1, 3][random.below(3) as usize], moved_to: None },
         9 if large => Task::CollectData { data: random.below(2) as u8 },
         10 if large => Task::Reap { data: random.below(2) as u8 },

@@ -20,7 +20,7 @@ pub fn repaired(plan: &Scenario, state: &State) -> Keys {
             }
         }
         for (e, target) in (0..SLOTS).zip(&plan.holdings) {
-            let users = Keys::of(Class::Body, plan.users_of(target.blob, target.repository));
+            let users = Keys::of(Class::Body, plan.users_of(target.blob, target.image));
             let dead = target.data.is_some_and(|k| !keys.has(data(k)));
             if dead || !keys.meets(users) {
                 keys = keys.without(holding(e) | flag(e));
@@ -63,15 +63,15 @@ fn without_lower_versions(plan: &Scenario, state: &State, keys: Keys) -> Keys {
 
 /// By a tag version, by the child link of an index whose body exists, or because its subject's body exists.
 fn is_referenced(plan: &Scenario, state: &State, keys: Keys, n: u8) -> bool {
-    let (digest, repository) = (plan.instances[n as usize].digest, plan.repository(n));
+    let (digest, image) = (plan.instances[n as usize].digest, plan.image(n));
     let named = each(keys.slots(Class::Version)).any(|v| state.named(v) == n);
-    let links = plan.links_to(digest, repository).and(keys);
+    let links = plan.links_to(digest, image).and(keys);
     let parents = links.slots(Class::Link) | links.slots(Class::SecondLink);
     let listed = each(parents).any(|p| keys.has(body(p)));
     let refers = plan
         .manifest(n)
         .subject
-        .is_some_and(|subject| keys.meets(Keys::of(Class::Body, plan.instances_of(subject, repository))));
+        .is_some_and(|subject| keys.meets(Keys::of(Class::Body, plan.instances_of(subject, image))));
     named || listed || refers
 }
 
@@ -81,9 +81,9 @@ pub fn leaked(plan: &Scenario, state: &State) -> Keys {
     let mut reached = each(state.keys.slots(Class::Version)).fold(0u8, |mask, v| mask | 1 << state.named(v));
     loop {
         let further = each(reached).fold(reached, |mask, n| {
-            let repository = plan.repository(n);
-            let children = plan.manifest(n).children.iter().map(|&child| plan.instances_of(child, repository));
-            let referrers = plan.referrers_of(plan.instances[n as usize].digest, repository);
+            let image = plan.image(n);
+            let children = plan.manifest(n).children.iter().map(|&child| plan.instances_of(child, image));
+            let referrers = plan.referrers_of(plan.instances[n as usize].digest, image);
             children.fold(mask | referrers, |mask, instances| mask | instances)
         });
         if further == reached {
@@ -95,7 +95,7 @@ pub fn leaked(plan: &Scenario, state: &State) -> Keys {
     for n in each(reached) {
         needed |= everything_of(plan, n);
         for &blob in plan.manifest(n).blobs {
-            for e in each(plan.holdings_of(blob, plan.repository(n)).and(state.keys).slots(Class::Holding)) {
+            for e in each(plan.holdings_of(blob, plan.image(n)).and(state.keys).slots(Class::Holding)) {
                 needed |= holding(e) | flag(e);
                 needed |= plan.data_of(e).map_or(Keys::NONE, |k| data(k) | data_certificate(k));
             }

@@ -22,7 +22,7 @@ pub struct Instance {
     /// Which manifest it is.
     pub digest: u8,
     /// Where it was pushed.
-    pub repository: u8,
+    pub image: u8,
 }
 
 /// A holding.
@@ -31,12 +31,12 @@ pub struct Holding {
     /// The blob that is held.
     pub blob: u8,
     /// By whom.
-    pub repository: u8,
+    pub image: u8,
     /// The large data it names; `None`: the bytes are inside.
     pub data: Option<u8>,
 }
 
-/// Slots that no scenario speaks of belong to this repository.
+/// Slots that no scenario speaks of belong to this image.
 const NOWHERE: u8 = u8::MAX;
 
 /// What an actor does, once. Every key it may create is named here, so that no two actors create the same one: ids
@@ -49,14 +49,14 @@ pub enum Task {
     UploadSmall { holding: u8 },
     /// Multipart upload of the data of a holding.
     UploadLarge { holding: u8 },
-    /// Mount from another repository.
+    /// Mount from another image.
     Mount { from: u8, holding: u8 },
     /// Push of a manifest.
     Push(Push),
     /// DELETE of the tag.
     DeleteTag,
     /// DELETE of a manifest by digest.
-    DeleteManifest { digest: u8, repository: u8 },
+    DeleteManifest { digest: u8, image: u8 },
     /// DELETE of the blob of a holding.
     DeleteBlob { holding: u8 },
     /// Collection of one noted manifest instance.
@@ -179,7 +179,7 @@ pub struct Promises {
 /// A client that comes when everybody else has stopped, and tries up to three times.
 #[derive(Clone, Copy, Debug)]
 pub struct Try {
-    /// Uploads, each for the blob of its holding: done if HEAD says that the repository does not hold it.
+    /// Uploads, each for the blob of its holding: done if HEAD says that the image does not hold it.
     pub uploads: &'static [Task],
     /// The push.
     pub push: Push,
@@ -221,8 +221,8 @@ impl Scenario {
             name,
             about,
             manifests: [Manifest::default(); SLOTS as usize],
-            instances: [Instance { digest: SLOTS - 1, repository: NOWHERE }; SLOTS as usize],
-            holdings: [Holding { blob: 0, repository: NOWHERE, data: None }; SLOTS as usize],
+            instances: [Instance { digest: SLOTS - 1, image: NOWHERE }; SLOTS as usize],
+            holdings: [Holding { blob: 0, image: NOWHERE, data: None }; SLOTS as usize],
             tasks: [Task::Nobody; ACTORS],
             keys: Keys::NONE,
             tags: Vec::new(),
@@ -267,8 +267,8 @@ impl Scenario {
     }
 
     /// Repository of instance n.
-    pub fn repository(&self, n: u8) -> u8 {
-        self.instances[n as usize].repository
+    pub fn image(&self, n: u8) -> u8 {
+        self.instances[n as usize].image
     }
 
     /// The data that holding e names.
@@ -276,21 +276,19 @@ impl Scenario {
         self.holdings[e as usize].data
     }
 
-    /// The instances of a digest in a repository.
-    pub fn instances_of(&self, digest: u8, repository: u8) -> u8 {
-        self.instances_where(|i| i.digest == digest && i.repository == repository)
+    /// The instances of a digest in an image.
+    pub fn instances_of(&self, digest: u8, image: u8) -> u8 {
+        self.instances_where(|i| i.digest == digest && i.image == image)
     }
 
-    /// The instances that mention a blob, in a repository.
-    pub fn users_of(&self, blob: u8, repository: u8) -> u8 {
-        self.instances_where(|i| i.repository == repository && self.manifests[i.digest as usize].blobs.contains(&blob))
+    /// The instances that mention a blob, in an image.
+    pub fn users_of(&self, blob: u8, image: u8) -> u8 {
+        self.instances_where(|i| i.image == image && self.manifests[i.digest as usize].blobs.contains(&blob))
     }
 
-    /// The instances that refer to a subject, in a repository.
-    pub fn referrers_of(&self, subject: u8, repository: u8) -> u8 {
-        self.instances_where(|i| {
-            i.repository == repository && self.manifests[i.digest as usize].subject == Some(subject)
-        })
+    /// The instances that refer to a subject, in an image.
+    pub fn referrers_of(&self, subject: u8, image: u8) -> u8 {
+        self.instances_where(|i| i.image == image && self.manifests[i.digest as usize].subject == Some(subject))
     }
 
     fn instances_where(&self, holds: impl Fn(&Instance) -> bool) -> u8 {
@@ -298,15 +296,15 @@ impl Scenario {
         self.instances.iter().enumerate().fold(0, mask)
     }
 
-    /// LIST `m/<digest>/` of a repository.
-    pub fn manifest_prefix(&self, digest: u8, repository: u8) -> Keys {
-        let instances = self.instances_of(digest, repository);
+    /// LIST `m/<digest>/` of an image.
+    pub fn manifest_prefix(&self, digest: u8, image: u8) -> Keys {
+        let instances = self.instances_of(digest, image);
         Keys::of(Class::Body, instances) | Keys::of(Class::Seal, instances)
     }
 
-    /// LIST `c/<digest>/` of a repository.
-    pub fn links_to(&self, digest: u8, repository: u8) -> Keys {
-        (0..SLOTS).filter(|&p| self.repository(p) == repository).fold(Keys::NONE, |keys, p| {
+    /// LIST `c/<digest>/` of an image.
+    pub fn links_to(&self, digest: u8, image: u8) -> Keys {
+        (0..SLOTS).filter(|&p| self.image(p) == image).fold(Keys::NONE, |keys, p| {
             let children = self.manifest(p).children.iter().enumerate();
             children
                 .filter(|(_, child)| **child == digest)
@@ -319,9 +317,9 @@ impl Scenario {
         (0..self.manifest(n).children.len()).fold(Keys::NONE, |keys, ordinal| keys | link(n, ordinal as u8))
     }
 
-    /// LIST `b/<blob>/<repository>!/`.
-    pub fn holdings_of(&self, blob: u8, repository: u8) -> Keys {
-        self.holdings_where(|h| h.blob == blob && h.repository == repository)
+    /// LIST `b/<blob>/<image>!/`.
+    pub fn holdings_of(&self, blob: u8, image: u8) -> Keys {
+        self.holdings_where(|h| h.blob == blob && h.image == image)
     }
 
     /// What names data K.

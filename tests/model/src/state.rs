@@ -27,7 +27,7 @@ pub enum Class {
     Link,
     /// The same for the second child.
     SecondLink,
-    /// `b/<digest>/<R>!/<e>…`: repository R holds a blob.
+    /// `b/<digest>/<R>!/<e>…`: image R holds a blob.
     Holding,
     /// Not a key: the metadata `retired` of a holding.
     Flag,

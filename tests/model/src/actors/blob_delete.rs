@@ -22,7 +22,7 @@ pub enum Step {
 pub(super) fn turn(turn: &mut Turn<'_>, e: u8, step: Step) {
     let (plan, me) = (turn.plan, turn.me);
     let target = plan.holdings[e as usize];
-    let users = plan.users_of(target.blob, target.repository);
+    let users = plan.users_of(target.blob, target.image);
     match step {
         Step::Start => turn.go(|state| {
             state.list(me, 0, Keys::of(Class::Body, users) | Keys::of(Class::Seal, users));

@@ -58,7 +58,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, n: u8, step: Step) {
     let (plan, me) = (turn.plan, turn.me);
     let careless = turn.lacks(Flaw::CollectorDoesNotList);
     let digest = plan.instances[n as usize].digest;
-    let repository = plan.repository(n);
+    let image = plan.image(n);
     let subject = plan.manifest(n).subject;
     // Collection on behalf of a blob DELETE goes on with the holding.
     let through = match turn.task {
@@ -87,7 +87,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, n: u8, step: Step) {
             if each(answer.slots(Class::Version)).any(|v| state.named(v) == n) && !careless {
                 return At::Failed;
             }
-            state.list(me, 0, plan.links_to(digest, repository));
+            state.list(me, 0, plan.links_to(digest, image));
             next(Step::Parents(n))
         }),
         Step::Parents(_) => turn.for_answers(0, |_, answer| {
@@ -100,7 +100,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, n: u8, step: Step) {
                 _ if used => At::Failed,
                 (Some(p), _) => next(Step::Parent(n, parents & !(1 << p))),
                 (None, Some(subject)) => {
-                    let bodies = plan.instances_of(subject, repository);
+                    let bodies = plan.instances_of(subject, image);
                     state.list(me, 0, Keys::of(Class::Body, bodies));
                     next(Step::Subject(n))
                 }

@@ -29,11 +29,11 @@ pub enum Step {
     Hide { rest: u8 },
 }
 
-pub(super) fn turn(turn: &mut Turn<'_>, digest: u8, repository: u8, step: Step) {
+pub(super) fn turn(turn: &mut Turn<'_>, digest: u8, image: u8, step: Step) {
     let (plan, me) = (turn.plan, turn.me);
     match step {
         Step::Start => turn.go(|state| {
-            state.list(me, 0, plan.manifest_prefix(digest, repository));
+            state.list(me, 0, plan.manifest_prefix(digest, image));
             At::ManifestDelete(Step::Instances)
         }),
         Step::Instances => turn.for_answers(0, |_, answer| match sealed(answer) {
@@ -44,7 +44,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, digest: u8, repository: u8, step: Step) 
             if !plan.lacks(Flaw::DeleteDoesNotRetire) {
                 state.delete(certificate(first(rest)));
             }
-            state.list(me, 0, plan.links_to(digest, repository));
+            state.list(me, 0, plan.links_to(digest, image));
             At::ManifestDelete(Step::Parents { rest })
         }),
         Step::Parents { rest } => turn.for_answers(0, |state, answer| {

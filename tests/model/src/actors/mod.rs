@@ -121,8 +121,8 @@ pub fn take_turn(plan: &Scenario, task: &Task, state: &State, me: usize, out: &m
         (&Task::Mount { from, holding }, At::Mount(step)) => mount::turn(turn, from, holding, step),
         (Task::Push(push), At::Push(progress)) => push::turn(turn, push, progress),
         (Task::DeleteTag, At::TagDelete(step)) => tag_delete::turn(turn, step),
-        (&Task::DeleteManifest { digest, repository }, At::ManifestDelete(step)) => {
-            manifest_delete::turn(turn, digest, repository, step);
+        (&Task::DeleteManifest { digest, image }, At::ManifestDelete(step)) => {
+            manifest_delete::turn(turn, digest, image, step);
         }
         (&Task::DeleteBlob { holding }, At::BlobDelete(step)) => blob_delete::turn(turn, holding, step),
         (&Task::CollectManifest { instance }, At::ManifestCollector(step)) => {

@@ -1,4 +1,4 @@
-//! Mount of a blob from another repository: a small one is copied (read, then write), of a large one a holding is
+//! Mount of a blob from another image: a small one is copied (read, then write), of a large one a holding is
 //! written first and its data read afterwards (rules 2 and 5). De-duplication of an upload is the same thing.
 
 use super::{At, Turn};

@@ -1,4 +1,4 @@
-//! Sweep of one holding: flag it, delete the watch keys of its repository, then look for bodies that mention the blob
+//! Sweep of one holding: flag it, delete the watch keys of its image, then look for bodies that mention the blob
 //! (rule 3); none: delete it. The flag is set by a copy onto itself, which reads first and writes later, so a late one
 //! may bring a deleted holding back, flagged.
 
@@ -87,7 +87,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, e: u8, moved_to: Option<u8>, step: Step)
             let target = plan.holdings[e as usize];
             // R17: what was flagged is deleted, not what a fresh LIST finds.
             if plan.lacks(Flaw::SweeperDeletesAnew) {
-                state.delete(plan.holdings_of(target.blob, target.repository));
+                state.delete(plan.holdings_of(target.blob, target.image));
             } else {
                 state.delete(holding(moved_to.unwrap_or(e)));
             }
@@ -117,6 +117,6 @@ fn after_watches(plan: &Scenario, state: &mut State, me: usize, e: u8) -> At {
 
 fn look_for_users(plan: &Scenario, state: &mut State, me: usize, e: u8) -> At {
     let target = plan.holdings[e as usize];
-    state.list(me, 0, Keys::of(Class::Body, plan.users_of(target.blob, target.repository)));
+    state.list(me, 0, Keys::of(Class::Body, plan.users_of(target.blob, target.image)));
     At::Sweeper(Step::Users)
 }

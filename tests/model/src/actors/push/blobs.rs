@@ -1,5 +1,5 @@
 //! Step 4 for the blobs of an instance: every one must have a holding that is read as live after the body was written.
-//! All holdings of the repository are looked at (R3). None live, but one whose bytes can be read: it is healed.
+//! All holdings of the image are looked at (R3). None live, but one whose bytes can be read: it is healed.
 
 use super::super::{At, Turn, live, newest, sealed};
 use super::{Birth, Context, Progress, Step as PushStep, confirmed};
@@ -65,7 +65,7 @@ pub enum Step {
 
 /// Begins with blob number `ordinal`; past the last one the instance is confirmed.
 pub(super) fn begin(ctx: Context<'_>, state: &mut State, progress: Progress, birth: Birth, ordinal: u8) -> At {
-    let repository = ctx.plan.repository(birth.instance);
+    let image = ctx.plan.image(birth.instance);
     let Some(&blob) = ctx.plan.manifest(birth.instance).blobs.get(ordinal as usize) else {
         return confirmed(ctx, state, progress, birth);
     };
@@ -73,8 +73,8 @@ pub(super) fn begin(ctx: Context<'_>, state: &mut State, progress: Progress, bir
         ctx.me,
         0,
         match ctx.lacks(Flaw::ManifestVouches) {
-            true => Keys::of(Class::Seal, ctx.plan.users_of(blob, repository) & !(1 << birth.instance)),
-            false => ctx.plan.holdings_of(blob, repository),
+            true => Keys::of(Class::Seal, ctx.plan.users_of(blob, image) & !(1 << birth.instance)),
+            false => ctx.plan.holdings_of(blob, image),
         },
     );
     progress.at(PushStep::Blob(Work { birth, ordinal, source: None, step: Step::Choose }))
@@ -262,7 +262,7 @@ fn spare(ctx: Context<'_>, progress: Progress, e: u8, same_data: bool) -> Option
     let (plan, from) = (ctx.plan, ctx.plan.holdings[e as usize]);
     let fits = |spare: &u8| {
         let to = plan.holdings[*spare as usize];
-        to.blob == from.blob && to.repository == from.repository && (to.data == from.data) == same_data
+        to.blob == from.blob && to.image == from.image && (to.data == from.data) == same_data
     };
     each(ctx.push.spare_holdings & !progress.holdings_used).find(fits)
 }

@@ -27,10 +27,10 @@ pub(super) fn begin(ctx: Context<'_>, state: &mut State, progress: Progress) -> 
 
 /// Begins to look for child number `ordinal`; past the last one the index is confirmed.
 pub(super) fn look(ctx: Context<'_>, state: &mut State, progress: Progress, ordinal: u8) -> At {
-    let (_, repository) = ctx.target();
+    let (_, image) = ctx.target();
     match ctx.plan.manifest(ctx.push.instance).children.get(ordinal as usize) {
         Some(&child) => {
-            state.list(ctx.me, 0, ctx.plan.manifest_prefix(child, repository));
+            state.list(ctx.me, 0, ctx.plan.manifest_prefix(child, image));
             progress.at(PushStep::Child(Step::Choose { ordinal }))
         }
         None if ctx.lacks(Flaw::LinkAfterCheck) => progress.at(PushStep::Child(Step::Link { ordinal: 0 })),

@@ -1,4 +1,4 @@
-//! Push of a manifest: image, index or referrer.
+//! Push of a manifest: with blobs, an index of others, or a referrer to one.
 //!
 //! The order is the protocol: certificate, body, blobs or children confirmed, seal, referrer entry, tag version, one
 //! read of the certificate, answer. Older tag versions go after the answer. The same order serves every instance that
@@ -72,9 +72,9 @@ pub enum Step {
     Body(Birth),
     /// Step 3b.
     Referrers(referrers::Step),
-    /// Step 4 for images.
+    /// Step 4 for blobs.
     Blob(blobs::Work),
-    /// Step 4 for indexes.
+    /// Step 4 for children.
     Child(children::Step),
     /// Step 5: PUT of the seal.
     Seal(Birth),
@@ -120,7 +120,7 @@ pub(super) fn turn(turn: &mut Turn<'_>, push: &Push, progress: Progress) {
     let ctx = Context { plan, me, push };
     match progress.step {
         Step::Start => turn.go(|state| {
-            state.list(me, 0, plan.manifest_prefix(own.digest, own.repository));
+            state.list(me, 0, plan.manifest_prefix(own.digest, own.image));
             if push.versions.is_some() {
                 state.list(me, 1, VERSIONS);
             }
@@ -199,17 +199,17 @@ impl Context<'_> {
         self.plan.lacks(flaw)
     }
 
-    /// The digest and repository of what the client pushes.
+    /// The digest and image of what the client pushes.
     fn target(&self) -> (u8, u8) {
         let own = self.plan.instances[self.push.instance as usize];
-        (own.digest, own.repository)
+        (own.digest, own.image)
     }
 
     /// A fresh instance of a digest.
     fn spare_instance(&self, progress: Progress, digest: u8) -> Option<u8> {
-        let (_, repository) = self.target();
+        let (_, image) = self.target();
         let free = self.push.spare_instances & !progress.instances_used;
-        each(free & self.plan.instances_of(digest, repository)).next()
+        each(free & self.plan.instances_of(digest, image)).next()
     }
 }
 

@@ -16,8 +16,8 @@ pub enum Step {
 
 /// LIST `f/<digest>/` begins, unless nothing in the scenario refers to this digest.
 pub(super) fn begin(ctx: Context<'_>, state: &mut State, progress: Progress) -> At {
-    let (digest, repository) = ctx.target();
-    let entries = Keys::of(Class::Entry, ctx.plan.referrers_of(digest, repository));
+    let (digest, image) = ctx.target();
+    let entries = Keys::of(Class::Entry, ctx.plan.referrers_of(digest, image));
     if entries.is_empty() {
         return confirm_own(ctx, state, progress);
     }

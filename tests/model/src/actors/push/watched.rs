@@ -1,5 +1,5 @@
 //! Option W: a replica writes its watch key first and then reads holdings as live; after the body one read of the
-//! watch key says whether anything in the repository was retired since.
+//! watch key says whether anything in the image was retired since.
 
 use super::super::{At, Turn};
 use super::{Context, Progress, Step as PushStep, blobs, confirmed};
@@ -23,12 +23,12 @@ pub enum Step {
 
 /// PUT of the watch key; LIST of the holdings begins. Such a push has one blob.
 pub(super) fn begin(ctx: Context<'_>, state: &mut State, progress: Progress, w: u8) -> At {
-    let (_, repository) = ctx.target();
+    let (_, image) = ctx.target();
     let blob = ctx.plan.manifest(ctx.push.instance).blobs[0];
     if !ctx.lacks(Flaw::WatchKeyLate) {
         state.put(watch(w));
     }
-    state.list(ctx.me, 0, ctx.plan.holdings_of(blob, repository));
+    state.list(ctx.me, 0, ctx.plan.holdings_of(blob, image));
     progress.at(PushStep::Watched(Step::Choose))
 }
 
