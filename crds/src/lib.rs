@@ -6,6 +6,7 @@
 //! decide with literally the same code.
 
 pub mod access;
+pub mod cleanup;
 pub mod configuration;
 pub mod digest;
 pub mod duration;
