@@ -23,7 +23,7 @@ impl Storage {
             if !page.more || images.len() > limit {
                 break;
             }
-            after = page.folders.last().map(|folder| format!("{}~", folder.trim_end_matches('/')));
+            after = page.folders.last().map(|folder| format!("{folder}~"));
         }
         let more = images.len() > limit;
         images.truncate(limit);

@@ -97,9 +97,10 @@ pub(super) fn image_of_key(key: &str) -> Option<ImageName> {
     image_of(key.strip_prefix(IMAGES)?.split_once("!/")?.0)
 }
 
-/// A key that, given as `start_after`, skips an image altogether.
+/// A key that, given as `start_after`, skips an image altogether, and none of the images below it: those begin with
+/// `!` and a letter or digit where this has `!/`.
 pub(super) fn after_image(name: &str) -> String {
-    format!("r/{}!~", name.replace('/', "!"))
+    format!("r/{}!/~", name.replace('/', "!"))
 }
 
 /// One copy of a blob in an image: the bytes themselves (small) or a name of the data that has them (large).
