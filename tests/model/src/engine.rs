@@ -5,7 +5,7 @@
 //! is that two states may collide (for 10⁷ states with probability below 10⁻⁵) and one of them be skipped. Search is
 //! breadth-first so that a counterexample is always a shortest one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A transition system with invariants.
@@ -19,7 +19,10 @@ pub trait Model {
     /// Appends every state that one step of anybody leads to.
     fn successors(&self, state: &Self::State, out: &mut Vec<Self::State>);
 
-    /// The broken invariant of this state, if one is broken.
+    /// What the invariants look at. Most states differ only in where somebody is, so few need to be judged.
+    fn facts<'a>(&self, state: &'a Self::State) -> impl Hash + use<'a, Self>;
+
+    /// The broken invariant of this state, if one is broken. Depends on nothing but [`Model::facts`].
     fn violation(&self, state: &Self::State) -> Option<String>;
 
     /// One line for a person: who did what between two neighbouring states.
@@ -70,6 +73,7 @@ pub fn explore<M: Model>(model: &M, limit: u64) -> Outcome {
         return outcome;
     }
 
+    let mut judged = HashSet::<u64, BuildHasherDefault<Fingerprint>>::default();
     let mut frontier = VecDeque::from([(initial, 0u32)]);
     let mut next = Vec::new();
     while let Some((state, depth)) = frontier.pop_front() {
@@ -82,7 +86,8 @@ pub fn explore<M: Model>(model: &M, limit: u64) -> Outcome {
                 continue;
             }
             parents.insert(print, from);
-            if let Some(broken) = model.violation(&state) {
+            let unjudged = judged.insert(fingerprint(&model.facts(&state)));
+            if let Some(broken) = unjudged.then(|| model.violation(&state)).flatten() {
                 outcome.states = parents.len() as u64;
                 outcome.counterexample = Some(Counterexample { broken, trace: replay(model, &parents, print) });
                 return outcome;
@@ -170,7 +175,7 @@ fn replay<M: Model>(model: &M, parents: &Parents, last: u64) -> Vec<String> {
     trace
 }
 
-fn fingerprint<S: Hash>(state: &S) -> u64 {
+fn fingerprint(state: &impl Hash) -> u64 {
     let mut hasher = Fingerprint::default();
     state.hash(&mut hasher);
     hasher.finish()

@@ -5,6 +5,8 @@
 //! [`invariants`] in each. [`scenarios`] must hold; [`ablations`] remove one rule each and must be found out. When the
 //! protocol has to change, it changes here first.
 
+use std::hash::Hash;
+
 use engine::{Model, Outcome};
 use scenario::{Flaw, Scenario};
 use state::{Class, Duplicate, Keys, State};
@@ -43,6 +45,10 @@ impl Model for Scenario {
         if self.duplicates {
             duplicates(self, state, out);
         }
+    }
+
+    fn facts<'a>(&self, state: &'a State) -> impl Hash + use<'a> {
+        (&state.keys, &state.versions, &state.ghost, &state.duplicate)
     }
 
     fn violation(&self, state: &State) -> Option<String> {
