@@ -21,6 +21,12 @@ const MAX_PASSES: u32 = 16;
 const MAX_NAME: usize = 128;
 const MAX_PASSWORD: usize = 1024;
 
+/// A hash of the default cost that no password matches: 32 random bytes nobody knows.
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    let password: [u8; 32] = rand::random();
+    hash(&password)
+});
+
 /// The content of a users file. Invariant: names are unique and every hash is one we can check.
 #[derive(Clone, Debug, Default)]
 pub struct Users(BTreeMap<String, Entry>);
@@ -77,6 +83,8 @@ impl Users {
     /// # Errors
     /// [`UsersError`] names the entry and what to do; unknown fields and roles are refused.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
+        // Slow to make: here, and not in the first login.
+        LazyLock::force(&NOBODY);
         let file: UsersFile = serde_yaml::from_str(text)?;
         let mut users = BTreeMap::new();
         for UserLine { name, password, roles } in file.users {
@@ -105,11 +113,6 @@ impl Users {
     /// The hash to check a password of `name` against. For unknown names it is one that nothing matches, so that the
     /// answer takes as long and does not tell who exists.
     pub(super) fn hash_of(&self, name: &str) -> &str {
-        /// The default cost, around 32 random bytes nobody knows.
-        static NOBODY: LazyLock<String> = LazyLock::new(|| {
-            let password: [u8; 32] = rand::random();
-            hash(&password)
-        });
         self.get(name).map_or_else(|| NOBODY.as_str(), |entry| entry.password.as_str())
     }
 }

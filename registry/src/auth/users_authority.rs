@@ -106,23 +106,30 @@ impl UsersAuthority {
         }
     }
 
-    /// A slow check, on a blocking thread, a few at once.
-    async fn check(&self, credential: Credential<'_>, name: &str, hash: &str) -> Result<bool, AuthenticationError> {
+    /// A slow check, on a blocking thread, a few at once, with its consequences for the lock.
+    async fn check(&self, credential: Credential<'_>, name: &str, hash: &str) -> Result<(), AuthenticationError> {
         let busy = || AuthorityError("too many logins at once".to_owned());
         let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.checks).acquire_owned()).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        // After the wait, so that guesses sent all at once do not overtake the lock.
+        // Held until the outcome is noted, so that guesses sent all at once do not overtake the lock; and by the
+        // thread, so that clients who leave do not free a place that is still being worked in.
+        let permit = Arc::new(permit.map_err(|_| busy())?.map_err(|_| busy())?);
         if let Some(retry_after) = self.lockouts.locked_for(name, credential.client).await {
             return Err(AuthenticationError::Locked { retry_after });
         }
         self.checked.fetch_add(1, Ordering::Relaxed);
-        let (password, hash) = (credential.secret.to_owned(), hash.to_owned());
+        let (password, hash, working) = (credential.secret.to_owned(), hash.to_owned(), Arc::clone(&permit));
         let check = tokio::task::spawn_blocking(move || {
             let right = users::check_password(&password, &hash);
-            drop(permit);
+            drop(working);
             right
         });
-        check.await.map_err(|error| AuthorityError(error.to_string()).into())
+        if check.await.map_err(|error| AuthorityError(error.to_string()))? {
+            self.lockouts.succeeded(name, credential.client).await;
+            Ok(())
+        } else {
+            self.lockouts.failed(name, credential.client).await;
+            Err(AuthenticationError::Refused)
+        }
     }
 
     /// Distinct for every name, password and hash; a changed password is never answered from memory.
@@ -185,11 +192,7 @@ impl Authority for UsersAuthority {
         let hash = users.hash_of(name);
         let memory = self.memory_key(name, credential.secret, hash);
         if !self.right.contains_key(&memory) {
-            if !self.check(credential, name, hash).await? {
-                self.lockouts.failed(name, credential.client).await;
-                return Err(AuthenticationError::Refused);
-            }
-            self.lockouts.succeeded(name, credential.client).await;
+            self.check(credential, name, hash).await?;
             self.right.insert(memory, ()).await;
         }
         let entry = users.get(name).ok_or(AuthenticationError::Refused)?;

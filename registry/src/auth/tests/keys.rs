@@ -85,7 +85,8 @@ async fn invented_key_ids_become_no_flood_of_requests() {
     for forged in flood {
         assert!(!forged.await.unwrap());
     }
-    assert!(count(&store, Operation::List) <= 3, "{:?}", store.counts());
+    // One a second, however slow this machine is; without the limit there would be 500.
+    assert!(count(&store, Operation::List) <= 30, "{:?}", store.counts());
     assert_eq!(count(&store, Operation::Get), 1);
 
     let lists = count(&store, Operation::List);

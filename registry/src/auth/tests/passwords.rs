@@ -105,7 +105,8 @@ async fn guesses_sent_all_at_once_do_not_overtake_the_lock() {
     for guess in guesses.collect::<Vec<_>>() {
         assert!(guess.await.unwrap());
     }
-    assert!(bed.users.slow_checks() <= 12, "{} guesses were checked", bed.users.slow_checks());
+    // Ten are free, and one more may be under way beside the tenth.
+    assert!(bed.users.slow_checks() <= 11, "{} guesses were checked", bed.users.slow_checks());
 }
 
 #[tokio::test]
