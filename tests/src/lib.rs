@@ -9,12 +9,14 @@
 //! - [`images`]: deterministic images, indexes and layers
 //! - [`client`]: a client that pushes and pulls in every way the specification knows
 //! - [`command`]: other people's clients, run and judged by their exit code
+//! - [`fake_s3`]: an S3 server with the defect that a test asks for
 //! - [`store_conformance`]: what every implementation of the registry's store must do
 //!
 //! Nothing here skips: a tool that is missing is a failure that names `make tools`.
 
 pub mod client;
 pub mod command;
+pub mod fake_s3;
 pub mod images;
 pub mod process;
 pub mod proxy;

@@ -210,7 +210,7 @@ impl MemoryStore {
     ) -> Result<T, StoreError> {
         let Some((record, simulated)) = self.admit(operation, key) else { return std::future::pending().await };
         let result = if simulated {
-            let work = Work { first: Box::new(first), second: Box::new(second) };
+            let work = Work { first: Box::new(|shared, ()| first(shared)), second: Box::new(second) };
             let gone = || StoreError::Unavailable { key: key.to_owned(), reason: "the simulation ended".to_owned() };
             simulation::send(&self.shared, record, work).await.unwrap_or_else(|_| Err(gone()))
         } else {

@@ -9,6 +9,7 @@ mod key;
 pub mod location;
 pub mod memory;
 mod misconfiguration;
+pub mod probe;
 pub mod s3;
 
 use std::borrow::Cow;
@@ -112,6 +113,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether an object of this store is complete as soon as the answer to its completion says so. Where it is
     /// not known (an S3 that is not AWS), the size is read back before anything vouches for the bytes.
     fn completion_is_trusted(&self) -> bool;
+
+    /// Whether `If-None-Match: *` keeps a write from replacing an object; makes `scratch` to find out. Asked at start,
+    /// for a warning: no step needs conditional writes. True where there are no such headers.
+    async fn honours_if_none_match(&self, scratch: &str) -> Result<bool, StoreError> {
+        let _ = scratch;
+        Ok(true)
+    }
 }
 
 /// An object about to be written: bytes in memory (at most one part, 8 MiB by default) and an optional media type.

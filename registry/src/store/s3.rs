@@ -13,7 +13,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream as SdkStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier};
@@ -387,6 +388,17 @@ impl Store for S3Store {
     fn completion_is_trusted(&self) -> bool {
         self.bucket.endpoint.is_aws
     }
+
+    async fn honours_if_none_match(&self, scratch: &str) -> Result<bool, StoreError> {
+        self.put(scratch, NewObject::marker()).await?;
+        let request = self.bucket.client.put_object().bucket(&self.bucket.name).key(self.full(scratch)?);
+        match request.if_none_match("*").send().await {
+            Ok(_) => Ok(false),
+            // Refusing the header altogether is honest too.
+            Err(error) if matches!(status(&error), Some(409 | 412 | 501)) => Ok(true),
+            Err(error) => Err(self.asked(scratch).failed(error)),
+        }
+    }
 }
 
 /// Between an ETag and a checksum in a [`PartTag`]; neither contains it.
@@ -401,6 +413,10 @@ fn absent_is_none<T>(error: StoreError) -> Result<Option<T>, StoreError> {
         StoreError::NotFound(_) => Ok(None),
         error => Err(error),
     }
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
 }
 
 fn is_retired(metadata: Option<&std::collections::HashMap<String, String>>) -> bool {

@@ -207,10 +207,13 @@ impl Scheduler {
     }
 }
 
+/// One half of a request's work, made of what the half before it found.
+type Half<A, T> = Box<dyn FnOnce(&mut Shared, A) -> Result<T, StoreError> + Send>;
+
 /// The two halves of a request's work; between them other requests may come.
 pub(super) struct Work<A, T> {
-    pub(super) first: Box<dyn FnOnce(&mut Shared) -> Result<A, StoreError> + Send>,
-    pub(super) second: Box<dyn FnOnce(&mut Shared, A) -> Result<T, StoreError> + Send>,
+    pub(super) first: Half<(), A>,
+    pub(super) second: Half<A, T>,
 }
 
 /// Sends a request into the simulation; the receiver gets its answer.
@@ -269,7 +272,7 @@ fn begin<A: Send + 'static, T: Send + 'static>(
 ) {
     shared.note(&record, Happening::Begun);
     let Work { first, second } = work;
-    let first = first(shared);
+    let first = first(shared, ());
     shared.add(Box::new(move |shared| {
         let result = first.and_then(|read| second(shared, read));
         shared.note(&record, Happening::Done);

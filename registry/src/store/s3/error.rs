@@ -70,11 +70,13 @@ impl Asked<'_> {
             ("RequestTimeTooSkewed", _) => {
                 self.misconfigured(Misconfiguration::ClockSkewed { endpoint: self.endpoint.name.clone(), reason })
             }
-            ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken", _) => {
-                self.misconfigured(Misconfiguration::WrongKey { endpoint: self.endpoint.name.clone(), reason })
-            }
+            // The last is versitygw's word for an unknown access key.
+            (
+                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" | "XAdminUserNotFound",
+                _,
+            ) => self.misconfigured(Misconfiguration::WrongKey { endpoint: self.endpoint.name.clone(), reason }),
             ("SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted", _)
-            | (_, 429 | 500..) => self.unavailable(reason),
+            | (_, 429 | 500 | 502..) => self.unavailable(reason),
             ("InvalidRange" | "KeyTooLongError" | "EntityTooSmall" | "EntityTooLarge" | "ObjectParentIsFile", _)
             | (_, 416) => StoreError::Invalid { key, reason },
             ("AccessDenied" | "AllAccessDisabled" | "AccountProblem", _) | (_, 401 | 403) => {
@@ -135,12 +137,7 @@ fn answer(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> Answer {
 
 /// The failure of a TLS handshake among the causes of an error.
 fn tls_failure<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|error| {
-        // An I/O error hides the error it wraps from `source`.
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let wrapped = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>());
-        wrapped.or_else(|| error.downcast_ref())
-    })
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The last cause in a chain, the only one that tells a reader something.
@@ -153,7 +150,11 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let this = next?;
-        next = this.source();
+        // An I/O error hides what it wraps from `source`, which goes on one further.
+        next = match this.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => this.source(),
+        };
         Some(this)
     })
 }
@@ -199,7 +200,13 @@ mod tests {
         {
             assert!(matches!(judged(status, code), StoreError::Unavailable { .. }), "{status} {code}");
         }
-        for (status, code) in [(403, "AccessDenied"), (400, "InvalidPart"), (416, "InvalidRange"), (400, "Strange")] {
+        for (status, code) in [
+            (403, "AccessDenied"),
+            (400, "InvalidPart"),
+            (416, "InvalidRange"),
+            (400, "Strange"),
+            (501, "NotImplemented"),
+        ] {
             assert!(!matches!(judged(status, code), StoreError::Unavailable { .. }), "{status} {code}");
         }
     }
