@@ -18,5 +18,6 @@ pub mod pattern;
 pub mod problem;
 pub mod quantity;
 pub mod samples;
+pub mod schedule;
 pub mod schema;
 mod structural;
