@@ -109,7 +109,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let authority = authority(&arguments, &clock).await?;
 
     let source = source(&arguments);
-    let current = Current::new(read(&source).await?);
+    let current = read(&source).await?;
     let store = arguments.storage.open().await.map_err(Failure::invalid)?;
     let keys = Keys::open(Arc::clone(&store), clock.clone()).await.map_err(|error| {
         Failure::temporary(format!("the storage {} cannot be written to: {error}", arguments.storage))
@@ -211,9 +211,9 @@ fn source(arguments: &Arguments) -> Source {
 }
 
 /// The first state has to be good: there is no last good one to keep.
-async fn read(source: &Source) -> Result<configuration::Loaded, Failure> {
+async fn read(source: &Source) -> Result<Current, Failure> {
     let from = source.clone();
-    let read = tokio::task::spawn_blocking(move || from.read()).await;
+    let read = tokio::task::spawn_blocking(move || from.read().and_then(Current::new)).await;
     let read = read.map_err(|error| Failure::temporary(format!("{source} could not be read: {error}")))?;
     read.map_err(|problems| Failure::invalid(problems.join("\n")))
 }

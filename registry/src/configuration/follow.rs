@@ -33,10 +33,9 @@ pub async fn follow(current: Current, source: Source) {
             Ok(None) => sleep(LOOK_EVERY).await,
             Err(_) => {}
         }
-        let from = source.clone();
-        match tokio::task::spawn_blocking(move || from.read()).await {
-            Ok(read) => current.update(read),
-            Err(error) => tracing::error!(%error, path = %source, "reading the configuration failed unexpectedly"),
+        let (to, from) = (current.clone(), source.clone());
+        if let Err(error) = tokio::task::spawn_blocking(move || to.update(from.read())).await {
+            tracing::error!(%error, path = %source, "reading the configuration failed unexpectedly");
         }
     }
 }

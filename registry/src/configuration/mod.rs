@@ -4,6 +4,7 @@
 //! leaving out just the bad file could widen what others may see.
 
 mod follow;
+mod guards;
 mod source;
 
 use std::sync::Arc;
@@ -17,12 +18,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 pub use follow::follow;
+use guards::Guards;
 pub use source::{Loaded, Source};
 
 /// The configuration in force. Cheap to clone; every clone sees every change.
 #[derive(Clone, Debug)]
 pub struct Current {
     document: Arc<ArcSwap<Configuration>>,
+    guards: Arc<ArcSwap<Guards>>,
     status: watch::Sender<Status>,
 }
 
@@ -40,13 +43,19 @@ pub struct Status {
 
 impl Current {
     /// Puts the first state in force.
-    pub fn new(loaded: Loaded) -> Self {
+    ///
+    /// # Errors
+    /// One sentence per problem: there is no last good state to keep.
+    pub fn new(loaded: Loaded) -> Result<Self, Vec<String>> {
         let Loaded { configuration, remarks } = loaded;
+        let guards = Guards::of(&configuration, &Guards::default())?;
         let status = Status { revision: configuration.revision.clone(), problems: Vec::new(), remarks };
-        for remark in &status.remarks {
-            tracing::warn!(remark, "the configuration wants attention");
-        }
-        Self { document: Arc::new(ArcSwap::from_pointee(configuration)), status: watch::Sender::new(status) }
+        report(&status);
+        Ok(Self {
+            document: Arc::new(ArcSwap::from_pointee(configuration)),
+            guards: Arc::new(ArcSwap::from_pointee(guards)),
+            status: watch::Sender::new(status),
+        })
     }
 
     /// The document in force, for those who look at it on every request.
@@ -71,37 +80,109 @@ impl Current {
     }
 
     /// The rules that protect a tag.
-    pub fn guard(&self, _repository: &RepositoryName, _tag: &TagName) -> Guard {
-        Guard::default()
+    pub fn guard(&self, repository: &RepositoryName, tag: &TagName) -> Guard {
+        self.guards.load().guard(repository, tag)
     }
 
-    /// Puts a newer state in force, or reports why the last good one stays.
+    /// Puts a newer state in force, or reports why the last good one stays. Makes patterns ready, which takes time:
+    /// not to be called where requests are served.
     fn update(&self, read: Result<Loaded, Vec<String>>) {
-        let status = match read {
-            Ok(Loaded { configuration, remarks }) => {
-                let revision = configuration.revision.clone();
-                self.document.store(Arc::new(configuration));
-                Status { revision, problems: Vec::new(), remarks }
-            }
-            Err(problems) => Status { problems, ..self.status() },
+        let before = self.status();
+        let status = match read.and_then(|loaded| self.put_in_force(loaded, &before)) {
+            Ok(status) => status,
+            Err(problems) => Status { problems, ..before },
         };
-        // One line per change: the same problem found again is no news.
+        // The same problem found again is no news.
         let changed = self.status.send_if_modified(|before| {
             let changed = *before != status;
             before.clone_from(&status);
             changed
         });
-        if !changed {
-            return;
+        if changed {
+            report(&status);
         }
-        for problem in &status.problems {
-            tracing::error!(problem, "the new configuration is not used; the last good one stays in force");
+    }
+
+    fn put_in_force(&self, loaded: Loaded, before: &Status) -> Result<Status, Vec<String>> {
+        let Loaded { configuration, remarks } = loaded;
+        let revision = configuration.revision.clone();
+        if revision != before.revision {
+            let guards = Guards::of(&configuration, &self.guards.load())?;
+            self.guards.store(Arc::new(guards));
+            self.document.store(Arc::new(configuration));
         }
-        for remark in &status.remarks {
-            tracing::warn!(remark, "the configuration wants attention");
+        Ok(Status { revision, problems: Vec::new(), remarks })
+    }
+}
+
+fn report(status: &Status) {
+    for problem in &status.problems {
+        tracing::error!(problem, "the new configuration is not used; the last good one stays in force");
+    }
+    for remark in &status.remarks {
+        tracing::warn!(remark, "the configuration wants attention");
+    }
+    if status.problems.is_empty() {
+        tracing::info!(revision = status.revision, "the configuration is in force");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use berth_crds::configuration::{RepositoryEntry, Source as Origin};
+    use berth_crds::kinds::{Access, DeletionPolicy, Visibility};
+
+    use super::*;
+
+    /// A private repository without anything.
+    pub(super) fn repository() -> RepositoryEntry {
+        RepositoryEntry {
+            source: Origin::default(),
+            namespace_uid: None,
+            adopt: false,
+            labels: BTreeMap::new(),
+            visibility: Visibility::Private,
+            access: Access::Enabled,
+            decided_by: Vec::new(),
+            overruled: Vec::new(),
+            tags: Vec::new(),
+            quota: None,
+            indexes: Indexes::Lenient,
+            undo_window: None,
+            deploy_tokens: Vec::new(),
+            deletion_policy: DeletionPolicy::Retain,
+            governed_by: None,
         }
-        if status.problems.is_empty() {
-            tracing::info!(revision = status.revision, "the configuration is in force");
-        }
+    }
+
+    fn loaded(indexes: Indexes) -> Loaded {
+        let entry = RepositoryEntry { indexes, ..repository() };
+        let configuration = Configuration::new([("team-a/shop".parse().unwrap(), entry)].into(), BTreeMap::new());
+        Loaded { configuration, remarks: Vec::new() }
+    }
+
+    #[test]
+    fn a_bad_state_is_reported_once_and_the_last_good_one_stays() {
+        let shop: RepositoryName = "team-a/shop".parse().unwrap();
+        let current = Current::new(loaded(Indexes::Strict)).unwrap();
+        let mut changes = current.changes();
+        let first = current.status();
+        current.update(Err(vec!["shop.yaml: bad".to_owned()]));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(
+            *changes.borrow_and_update(),
+            Status { problems: vec!["shop.yaml: bad".to_owned()], ..first.clone() }
+        );
+        assert!(!current.accepts_missing_children(&shop), "strict, as before");
+        current.update(Err(vec!["shop.yaml: bad".to_owned()]));
+        assert!(!changes.has_changed().unwrap());
+        current.update(Ok(loaded(Indexes::Strict)));
+        assert_eq!(*changes.borrow_and_update(), first, "mended");
+        current.update(Ok(loaded(Indexes::Lenient)));
+        assert_ne!(changes.borrow_and_update().revision, first.revision);
+        assert!(current.accepts_missing_children(&shop));
     }
 }

@@ -100,7 +100,7 @@ impl Bed {
         let clock = Clock::system();
         let keys = Arc::new(Keys::open(Arc::new(store.clone()), clock.clone()).await.unwrap());
         let storage = Storage::new(Arc::new(store.clone()), Settings::default());
-        let configuration = Current::new(Loaded { configuration: configuration(), remarks: Vec::new() });
+        let configuration = Current::new(Loaded { configuration: configuration(), remarks: Vec::new() }).unwrap();
         let settings = auth::Settings {
             service: "registry.berth.dev".parse().unwrap(),
             token_ttl: jiff::SignedDuration::from_mins(5),
