@@ -260,7 +260,7 @@ fn judge_fields(
 pub(crate) fn unknown_field<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let nearest = known.clone().map(|known| (distance(name, known), known)).min();
     match nearest {
-        Some((distance, nearest)) if distance <= 1 + name.len() / 3 => {
+        Some((distance, nearest)) if distance <= 1 + name.len() / 3 || nearest.starts_with(name) => {
             format!("unknown field, did you mean \"{nearest}\"?")
         }
         _ => format!("unknown field, known here are {}", known.collect::<Vec<_>>().join(", ")),

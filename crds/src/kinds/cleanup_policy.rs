@@ -108,8 +108,7 @@ pub struct Schedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 128))]
     #[x_kube(
-        validation = Rule::new(grammar::CRON_FIELDS_RULE)
-            .message("must be five fields separated by one space: minute, hour, day of month, month, day of week"),
+        validation = Rule::new(grammar::CRON_FIELDS_RULE).message(grammar::CRON_FIELDS_MESSAGE),
         validation = grammar::cron_rule(0),
         validation = grammar::cron_rule(1),
         validation = grammar::cron_rule(2),

@@ -2,7 +2,10 @@
 //!
 //! Schemas speak regular expressions of Go's RE2 dialect, which `regex` shares for everything used here.
 
+use std::sync::LazyLock;
+
 use kube::core::Rule;
+use regex::Regex;
 
 /// Longest name of an object of the three kinds: a Kubernetes label holds it.
 pub const MAX_OBJECT_NAME: usize = 63;
@@ -42,10 +45,9 @@ const CRON_FIELDS: [(&str, &str, &str); 5] = [
     ("the day of week (0 to 6 or SUN to SAT)", "[0-6]", "SUNMONTUEWEDTHUFRISAT"),
 ];
 
-/// CEL: one field of a cron expression, by its position, is what Kubernetes' CronJob and the registry's own schedule
-/// both understand: a list of `*`, values and ranges that run upwards, ranges and `*` with an optional step.
-pub fn cron_rule(position: usize) -> Rule {
-    let (title, number, names) = CRON_FIELDS[position];
+/// One entry of a field's list as a regular expression: a value, or `*` or a range, with an optional step.
+fn cron_part(position: usize) -> String {
+    let (_, number, names) = CRON_FIELDS[position];
     let mut values = vec![number.to_owned()];
     let mut ranges = vec![r"\*".to_owned(), format!("{number}-{number}")];
     if !names.is_empty() {
@@ -54,7 +56,20 @@ pub fn cron_rule(position: usize) -> Rule {
         ranges.push(format!("{name}-{name}"));
         values.push(name);
     }
-    let part = format!("^({}|({})(/[1-9][0-9]?)?)$", values.join("|"), ranges.join("|"));
+    format!("(?i)^({}|({})(/[1-9][0-9]?)?)$", values.join("|"), ranges.join("|"))
+}
+
+/// What to say of a field that is none.
+fn cron_message(position: usize) -> String {
+    let (title, ..) = CRON_FIELDS[position];
+    format!("{title} must be a list of *, values or ranges, such as *, */2, 1-5 or 0,3")
+}
+
+/// CEL: one field of a cron expression, by its position, is what Kubernetes' CronJob and the registry's own schedule
+/// both understand. Ranges run upwards, by number or by name.
+pub fn cron_rule(position: usize) -> Rule {
+    let (_, _, names) = CRON_FIELDS[position];
+    let part = cron_part(position);
     let bounds = "part.split('/')[0].split('-')";
     let mut rule = format!(
         "self.split(' ').size() != 5 || self.split(' ')[{position}].split(',').all(part, part.matches(r'{part}') && \
@@ -62,12 +77,37 @@ pub fn cron_rule(position: usize) -> Rule {
     );
     if !names.is_empty() {
         rule += &format!(
-            " && (!part.matches('^[A-Z]+-') || '{names}'.indexOf({bounds}[0]) <= '{names}'.indexOf({bounds}[1]))"
+            " && (!part.matches('^[A-Za-z]+-') || '{names}'.indexOf({bounds}[0].upperAscii()) <= \
+             '{names}'.indexOf({bounds}[1].upperAscii()))"
         );
     }
     rule.push(')');
-    let message = format!("{title} must be a list of *, values or ranges, such as *, */2, 1-5 or 0,3");
-    Rule::new(rule).message(message.as_str())
+    Rule::new(rule).message(cron_message(position).as_str())
+}
+
+/// What to say of a cron expression without five fields.
+pub const CRON_FIELDS_MESSAGE: &str =
+    "must be five fields separated by one space: minute, hour, day of month, month, day of week";
+
+/// The same in Rust: what is wrong with the shape of a cron expression, if anything.
+pub fn cron_problem(cron: &str) -> Option<String> {
+    static PARTS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+        (0..CRON_FIELDS.len()).map(|position| Regex::new(&cron_part(position)).expect("made of constants")).collect()
+    });
+    let fields: Vec<&str> = cron.split(' ').collect();
+    if fields.len() != CRON_FIELDS.len() {
+        return Some(CRON_FIELDS_MESSAGE.to_owned());
+    }
+    let is_wrong = |position: usize| {
+        let (_, _, names) = CRON_FIELDS[position];
+        // The place of a bound in its order: a number's own value, a name's in the list of names.
+        let place = |bound: &str| bound.parse().ok().or_else(|| names.find(&bound.to_ascii_uppercase()));
+        fields[position].split(',').any(|part| {
+            let range = part.split('/').next().and_then(|range| range.split_once('-'));
+            !PARTS[position].is_match(part) || range.is_some_and(|(from, to)| place(from) > place(to))
+        })
+    };
+    (0..CRON_FIELDS.len()).find(|&position| is_wrong(position)).map(cron_message)
 }
 
 /// CEL: the keys of a selector's labels are label keys; a schema cannot bound the keys of a map.
@@ -76,5 +116,57 @@ pub fn label_keys_rule() -> Rule {
         .message("every key of matchLabels must be a label key, such as tier or example.com/tier")
 }
 
-/// CEL: a cron expression has five fields.
+/// CEL: a cron expression has five fields. The others hold for any number of them, so that one mistake has one message.
 pub const CRON_FIELDS_RULE: &str = "self.split(' ').size() == 5";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cron_expressions_that_every_reader_understands() {
+        for cron in [
+            "* * * * *",
+            "0 3 * * *",
+            "*/15 0-6/2 1,15 JAN-MAR MON-FRI",
+            "59 23 31 12 6",
+            "5,10-20,30-40/5 00 09 02 sun,tue",
+        ] {
+            assert_eq!(cron_problem(cron), None, "{cron}");
+        }
+    }
+
+    #[test]
+    fn others_are_refused_by_the_first_field_that_is_wrong() {
+        for (cron, expected) in [
+            ("", "five fields"),
+            ("0 3 * *", "five fields"),
+            ("0  3 * * *", "five fields"),
+            ("0 0 3 * * *", "five fields"),
+            ("@daily", "five fields"),
+            ("60 * * * *", "the minute"),
+            ("0/15 * * * *", "the minute"),
+            ("*/0 * * * *", "the minute"),
+            ("*/100 * * * *", "the minute"),
+            ("30-10 * * * *", "the minute"),
+            (", * * * *", "the minute"),
+            ("0 24 * * *", "the hour"),
+            ("0 0 L * *", "the day of month"),
+            ("0 0 15W * *", "the day of month"),
+            ("0 0 32 * *", "the day of month"),
+            ("0 0 * 13 *", "the month"),
+            ("0 0 * DEC-JAN *", "the month"),
+            ("0 0 * * 7", "the day of week"),
+            ("0 0 * * 1#2", "the day of week"),
+            ("0 0 * * 1-FRI", "the day of week"),
+            ("0 0 * * FRI-MON", "the day of week"),
+            ("0 0 * * ?", "the day of week"),
+        ] {
+            assert!(
+                cron_problem(cron).is_some_and(|problem| problem.contains(expected)),
+                "{cron}: {:?}",
+                cron_problem(cron)
+            );
+        }
+    }
+}

@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use jiff::tz::TimeZone;
 use regex::Regex;
 use serde::Serialize;
 
-use super::grammar::{LABEL_KEY, MAX_LABEL_KEY, MAX_OBJECT_NAME, OBJECT_NAME};
+use super::grammar::{self, LABEL_KEY, MAX_LABEL_KEY, MAX_OBJECT_NAME, OBJECT_NAME};
 use super::{
     CleanupPolicy, ContainerRepository, LabelOperator, LabelSelector, RegistryVisibility, RepositorySelection,
     Schedule, Visibility,
@@ -162,6 +163,15 @@ fn selector(path: &str, selector: Option<&LabelSelector>, problems: &mut Vec<Pro
 fn schedule(schedule: &Schedule, problems: &mut Vec<Problem>) {
     if schedule.cadence.is_some() == schedule.cron.is_some() {
         problems.push(Problem::new("spec.schedule", "give exactly one of cadence and cron"));
+    }
+    if let Some(message) = schedule.cron.as_deref().and_then(grammar::cron_problem) {
+        problems.push(Problem::new("spec.schedule.cron", message));
+    }
+    // Lookups ignore capitals here and respect them in Kubernetes: only the name as the database writes it will do.
+    let zone = TimeZone::get(&schedule.time_zone).ok();
+    if zone.as_ref().and_then(TimeZone::iana_name) != Some(&schedule.time_zone) {
+        let message = format!("\"{}\" is not an IANA time zone such as \"Europe/Berlin\"", schedule.time_zone);
+        problems.push(Problem::new("spec.schedule.timeZone", message));
     }
 }
 
