@@ -36,20 +36,21 @@ pub const TIME_ZONE_RULE: &str = "self != 'Local' && timestamp('2000-01-01T00:00
 /// result does not matter.
 pub const PATTERNS_RULE: &str = "self.all(pattern, ''.matches(pattern) in [true, false])";
 
-/// The fields of a cron expression: what messages call them, one number of theirs, their names in order.
-const CRON_FIELDS: [(&str, &str, &str); 5] = [
-    ("the minute (0 to 59)", "[0-5]?[0-9]", ""),
-    ("the hour (0 to 23)", "([01]?[0-9]|2[0-3])", ""),
-    ("the day of month (1 to 31)", "(0?[1-9]|[12][0-9]|3[01])", ""),
-    ("the month (1 to 12 or JAN to DEC)", "(0?[1-9]|1[0-2])", "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"),
-    ("the day of week (0 to 6 or SUN to SAT)", "[0-6]", "SUNMONTUEWEDTHUFRISAT"),
+/// The fields of a cron expression: what messages call them, one number of theirs, their longest step, their names in
+/// order.
+const CRON_FIELDS: [(&str, &str, u8, &str); 5] = [
+    ("the minute (0 to 59)", "[0-5]?[0-9]", 59, ""),
+    ("the hour (0 to 23)", "([01]?[0-9]|2[0-3])", 23, ""),
+    ("the day of month (1 to 31)", "(0?[1-9]|[12][0-9]|3[01])", 30, ""),
+    ("the month (1 to 12 or JAN to DEC)", "(0?[1-9]|1[0-2])", 11, "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"),
+    ("the day of week (0 to 6 or SUN to SAT)", "[0-6]", 6, "SUNMONTUEWEDTHUFRISAT"),
 ];
 
 /// One entry of a field's list as a regular expression: a value, or `*` or a range, with an optional step.
 fn cron_part(position: usize) -> String {
-    let (_, number, names) = CRON_FIELDS[position];
+    let (_, number, _, names) = CRON_FIELDS[position];
     let mut values = vec![number.to_owned()];
-    let mut ranges = vec![r"\*".to_owned(), format!("{number}-{number}")];
+    let mut ranges = vec!["[*?]".to_owned(), format!("{number}-{number}")];
     if !names.is_empty() {
         let names: Vec<_> = names.as_bytes().chunks(3).map(String::from_utf8_lossy).collect();
         let name = format!("({})", names.join("|"));
@@ -68,12 +69,13 @@ fn cron_message(position: usize) -> String {
 /// CEL: one field of a cron expression, by its position, is what Kubernetes' CronJob and the registry's own schedule
 /// both understand. Ranges run upwards, by number or by name.
 pub fn cron_rule(position: usize) -> Rule {
-    let (_, _, names) = CRON_FIELDS[position];
+    let (_, _, longest, names) = CRON_FIELDS[position];
     let part = cron_part(position);
     let bounds = "part.split('/')[0].split('-')";
     let mut rule = format!(
         "self.split(' ').size() != 5 || self.split(' ')[{position}].split(',').all(part, part.matches(r'{part}') && \
-         (!part.matches('^[0-9]+-') || int({bounds}[0]) <= int({bounds}[1]))"
+         (!part.matches('^[0-9]+-') || int({bounds}[0]) <= int({bounds}[1])) && \
+         (!part.contains('/') || int(part.split('/')[1]) <= {longest})"
     );
     if !names.is_empty() {
         rule += &format!(
@@ -99,12 +101,14 @@ pub fn cron_problem(cron: &str) -> Option<String> {
         return Some(CRON_FIELDS_MESSAGE.to_owned());
     }
     let is_wrong = |position: usize| {
-        let (_, _, names) = CRON_FIELDS[position];
+        let (_, _, longest, names) = CRON_FIELDS[position];
         // The place of a bound in its order: a number's own value, a name's in the list of names.
         let place = |bound: &str| bound.parse().ok().or_else(|| names.find(&bound.to_ascii_uppercase()));
         fields[position].split(',').any(|part| {
-            let range = part.split('/').next().and_then(|range| range.split_once('-'));
-            !PARTS[position].is_match(part) || range.is_some_and(|(from, to)| place(from) > place(to))
+            let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+            !PARTS[position].is_match(part)
+                || range.split_once('-').is_some_and(|(from, to)| place(from) > place(to))
+                || step.is_some_and(|step| step.parse::<u8>().map_or(true, |step| step > longest))
         })
     };
     (0..CRON_FIELDS.len()).find(|&position| is_wrong(position)).map(cron_message)
@@ -130,6 +134,7 @@ mod tests {
             "0 3 * * *",
             "*/15 0-6/2 1,15 JAN-MAR MON-FRI",
             "59 23 31 12 6",
+            "0 0 ? * ?",
             "5,10-20,30-40/5 00 09 02 sun,tue",
         ] {
             assert_eq!(cron_problem(cron), None, "{cron}");
@@ -147,7 +152,7 @@ mod tests {
             ("60 * * * *", "the minute"),
             ("0/15 * * * *", "the minute"),
             ("*/0 * * * *", "the minute"),
-            ("*/100 * * * *", "the minute"),
+            ("*/60 * * * *", "the minute"),
             ("30-10 * * * *", "the minute"),
             (", * * * *", "the minute"),
             ("0 24 * * *", "the hour"),
@@ -160,7 +165,7 @@ mod tests {
             ("0 0 * * 1#2", "the day of week"),
             ("0 0 * * 1-FRI", "the day of week"),
             ("0 0 * * FRI-MON", "the day of week"),
-            ("0 0 * * ?", "the day of week"),
+            ("0 0 * * */7", "the day of week"),
         ] {
             assert!(
                 cron_problem(cron).is_some_and(|problem| problem.contains(expected)),

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use jiff::tz::TimeZone;
 use regex::Regex;
 use serde::Serialize;
 
@@ -16,7 +15,9 @@ use super::{
     Schedule, Visibility,
 };
 use crate::duration::Span;
+use crate::pattern::{KeepName, PatternError, Unanchored, WholeName};
 use crate::problem::Problem;
+use crate::schedule::Slots;
 use crate::schema;
 
 static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(OBJECT_NAME).expect("a constant that the tests compile"));
@@ -29,7 +30,7 @@ impl ContainerRepository {
             name("ContainerRepository", self.metadata.name.as_deref(), problems);
             let spec = &self.spec;
             for (position, rule) in spec.tags.iter().enumerate() {
-                patterns(&format!("spec.tags[{position}].matching"), &rule.matching, problems);
+                patterns(&format!("spec.tags[{position}].matching"), &rule.matching, Unanchored::new, problems);
             }
             let mut hashes = BTreeSet::new();
             for (position, token) in spec.deploy_tokens.iter().enumerate() {
@@ -86,12 +87,14 @@ impl CleanupPolicy {
                 problems.push(Problem::new("spec", message));
             }
             selection(spec.repositories.as_ref(), spec.namespace_selector.as_ref(), problems);
-            schedule(&spec.schedule, problems);
+            let name = self.metadata.name.as_deref().unwrap_or_default();
+            let policy = format!("{}/{name}", self.metadata.namespace.as_deref().unwrap_or_default());
+            schedule(&spec.schedule, &policy, problems);
             if let Some(images) = &spec.images {
-                patterns("spec.images.matching", &images.matching, problems);
+                patterns("spec.images.matching", &images.matching, WholeName::new, problems);
             }
-            patterns("spec.keep.tagsMatching", &spec.keep.tags_matching, problems);
-            patterns("spec.remove.tagsMatching", &spec.remove.tags_matching, problems);
+            patterns("spec.keep.tagsMatching", &spec.keep.tags_matching, KeepName::new, problems);
+            patterns("spec.remove.tagsMatching", &spec.remove.tags_matching, WholeName::new, problems);
             positive("spec.remove.olderThan", spec.remove.older_than, problems);
             positive("spec.limits.timeout", Some(spec.limits.timeout), problems);
         })
@@ -160,23 +163,28 @@ fn selector(path: &str, selector: Option<&LabelSelector>, problems: &mut Vec<Pro
     }
 }
 
-fn schedule(schedule: &Schedule, problems: &mut Vec<Problem>) {
-    if schedule.cadence.is_some() == schedule.cron.is_some() {
-        problems.push(Problem::new("spec.schedule", "give exactly one of cadence and cron"));
-    }
-    if let Some(message) = schedule.cron.as_deref().and_then(grammar::cron_problem) {
+/// Judges a schedule by what the registry makes of it, then by the shape that the CEL rules demand: an expression with
+/// two spaces between fields is understood, but refused in a cluster.
+fn schedule(schedule: &Schedule, policy: &str, problems: &mut Vec<Problem>) {
+    if let Err(error) = Slots::of(schedule, policy) {
+        problems.push(Problem::new(error.path(), error.to_string()));
+    } else if let Some(message) = schedule.cron.as_deref().and_then(grammar::cron_problem) {
         problems.push(Problem::new("spec.schedule.cron", message));
-    }
-    // Lookups ignore capitals here and respect them in Kubernetes: only the name as the database writes it will do.
-    let zone = TimeZone::get(&schedule.time_zone).ok();
-    if zone.as_ref().and_then(TimeZone::iana_name) != Some(&schedule.time_zone) {
-        let message = format!("\"{}\" is not an IANA time zone such as \"Europe/Berlin\"", schedule.time_zone);
-        problems.push(Problem::new("spec.schedule.timeZone", message));
     }
 }
 
-fn patterns(path: &str, patterns: &[String], problems: &mut Vec<Problem>) {
-    let _ = (path, patterns, problems);
+/// Judges each pattern by how it is going to be read.
+fn patterns<P>(
+    path: &str,
+    patterns: &[String],
+    read: fn(&str) -> Result<P, PatternError>,
+    problems: &mut Vec<Problem>,
+) {
+    for (position, pattern) in patterns.iter().enumerate() {
+        if let Err(error) = read(pattern) {
+            problems.push(Problem::new(format!("{path}[{position}]"), error.to_string()));
+        }
+    }
 }
 
 fn positive(path: &str, span: Option<Span>, problems: &mut Vec<Problem>) {
