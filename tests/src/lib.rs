@@ -5,6 +5,7 @@
 //! - [`s3_server`]: a real S3 server with a bucket (versitygw, or MinIO with `BERTH_S3=minio`)
 //! - [`proxy`]: stands between a registry and its S3 server; counts, delays, breaks
 //! - [`registry_process`]: the `registry` program, started, watched, stopped or killed
+//! - [`site`]: the objects and users of a registry
 //! - [`round_robin`]: a balancer without affinity in front of several registries
 //! - [`images`]: deterministic images, indexes and layers
 //! - [`client`]: a client that pushes and pulls in every way the specification knows
@@ -23,6 +24,7 @@ pub mod proxy;
 pub mod registry_process;
 pub mod round_robin;
 pub mod s3_server;
+pub mod site;
 pub mod store_conformance;
 pub mod tools;
 

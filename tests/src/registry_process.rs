@@ -1,11 +1,10 @@
 //! The `registry` program: started, watched, stopped or killed.
 
 use crate::process::Process;
+use crate::site::Site;
 use crate::{s3_server, tools};
-use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// How a registry shall be started.
@@ -13,28 +12,35 @@ use tokio::process::Command;
 pub struct Settings {
     storage: String,
     manifests: PathBuf,
+    users: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
 impl Settings {
     /// A registry on a folder.
-    pub fn on_directory(data: &Path, manifests: &Path) -> Self {
-        Self::new(format!("dir:{}", data.display()), manifests)
+    pub fn on_directory(data: &Path, site: &Site) -> Self {
+        Self::new(format!("dir:{}", data.display()), site)
     }
 
-    /// A registry on a bucket of the S3 server at `endpoint`, which may be a [`crate::proxy::Proxy`]'s.
-    pub fn on_bucket(endpoint: &str, bucket: &str, manifests: &Path) -> Self {
-        let mut settings = Self::new(format!("s3://{bucket}"), manifests);
+    /// A registry on a bucket, `BUCKET` or `BUCKET/PREFIX`, of the S3 server at `endpoint`, which may be a
+    /// [`crate::proxy::Proxy`]'s.
+    pub fn on_bucket(endpoint: &str, bucket: &str, site: &Site) -> Self {
+        let mut settings = Self::new(format!("s3://{bucket}"), site);
         for (name, value) in s3_server::environment(endpoint) {
             settings = settings.variable(name, &value);
         }
         settings
     }
 
-    fn new(storage: String, manifests: &Path) -> Self {
-        let manifests = manifests.to_owned();
-        Self { storage, manifests, environment: Vec::new(), arguments: Vec::new() }
+    fn new(storage: String, site: &Site) -> Self {
+        Self {
+            storage,
+            manifests: site.manifests(),
+            users: site.users(),
+            environment: Vec::new(),
+            arguments: Vec::new(),
+        }
     }
 
     /// Adds command line arguments of `registry serve`.
@@ -73,6 +79,8 @@ impl Settings {
             .args(["--storage", &self.storage])
             .arg("--manifests")
             .arg(&self.manifests)
+            .arg("--users")
+            .arg(&self.users)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start("the registry", command)?;
@@ -150,23 +158,4 @@ impl Registry {
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.process.terminate()
     }
-}
-
-/// A folder of manifests with one public repository per path, and the namespace's name before the slash.
-///
-/// # Errors
-/// A path is not `namespace/name`, or the folder cannot be written.
-pub fn manifests_of(repositories: &[&str]) -> anyhow::Result<TempDir> {
-    let folder = TempDir::with_prefix("berth-manifests-")?;
-    for path in repositories {
-        let (namespace, name) = path.split_once('/').with_context(|| format!("{path} is not namespace/name"))?;
-        let text = format!(
-            "apiVersion: berth.dev/v1alpha1\nkind: ContainerRepository\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
-             spec: {{}}\n---\napiVersion: berth.dev/v1alpha1\nkind: RegistryVisibility\n\
-             metadata: {{namespace: {namespace}, name: {name}}}\n\
-             spec:\n  repositories: {{names: [{name}]}}\n  visibility: Public\n  access: Enabled\n"
-        );
-        std::fs::write(folder.path().join(format!("{namespace}-{name}.yaml")), text)?;
-    }
-    Ok(folder)
 }
