@@ -81,6 +81,11 @@ impl Client {
         Ok(Self { login, ..Self::anonymous(url)? })
     }
 
+    /// The address of the registry.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// Drops every token, so that the next request asks for a new one.
     pub fn forget_tokens(&self) {
         self.tokens.lock().expect("no holder of this lock panics").clear();
@@ -268,6 +273,16 @@ impl Client {
         let bytes = self.send(request).await?.expect(StatusCode::OK)?.body;
         anyhow::ensure!(digest_of(&bytes) == digest, "{image}@{digest} has other bytes");
         Ok(bytes)
+    }
+
+    /// Deletes a blob from an image.
+    ///
+    /// # Errors
+    /// The registry refuses.
+    pub async fn delete_blob(&self, image: &str, digest: &str) -> anyhow::Result<()> {
+        let scope = format!("repository:{image}:pull,push,delete");
+        let request = self.request(Method::DELETE, &format!("/v2/{image}/blobs/{digest}"), &scope).await?;
+        self.send(request).await?.expect(StatusCode::ACCEPTED).map(|_| ())
     }
 
     // ---- manifests, tags, referrers ----
