@@ -17,7 +17,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream as SdkStream, DateTime};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http_body_util::BodyExt as _;
@@ -316,7 +316,10 @@ impl Store for S3Store {
 
     async fn create_multipart(&self, key: &str) -> Result<MultipartId, StoreError> {
         let request = self.bucket.client.create_multipart_upload().bucket(&self.bucket.name).key(self.full(key)?);
-        let output = request.content_type(NO_TYPE).send().await.map_err(|error| self.asked(key).failed(error))?;
+        // Parts may carry only the checksum that their upload has named.
+        let checksum = self.bucket.endpoint.checksums.then_some(ChecksumAlgorithm::Crc32);
+        let request = request.content_type(NO_TYPE).set_checksum_algorithm(checksum);
+        let output = request.send().await.map_err(|error| self.asked(key).failed(error))?;
         output.upload_id.map(MultipartId).ok_or_else(|| incomplete(key, "an upload id"))
     }
 

@@ -48,6 +48,9 @@ pub(super) struct Endpoint {
     pub(super) is_aws: bool,
     /// Whether requests travel in TLS, which makes signing their bodies superfluous.
     pub(super) encrypted: bool,
+    /// Whether requests carry the checksums that the SDK adds by itself since 2025. Many servers that are not AWS
+    /// refuse them.
+    pub(super) checksums: bool,
 }
 
 /// Keys and place of a bucket, for whoever does not take them from the environment.
@@ -83,7 +86,7 @@ pub(super) async fn from_environment(bucket: &str) -> Result<(Client, Endpoint),
         (None, Some(_)) => "us-east-1".to_owned(),
         (None, None) => return Err(Misconfiguration::NoRegion { bucket: bucket.to_owned() }),
     };
-    let endpoint = Endpoint::new(url.as_deref(), region);
+    let mut endpoint = Endpoint::new(url.as_deref(), region);
     let no_credentials = |reason| Misconfiguration::NoCredentials { bucket: bucket.to_owned(), reason };
     let provider = shared.credentials_provider().ok_or_else(|| no_credentials("none are configured".to_owned()))?;
     // Asked once here, so that a missing key is a sentence at start and not a timeout at the first push.
@@ -94,8 +97,14 @@ pub(super) async fn from_environment(bucket: &str) -> Result<(Client, Endpoint),
     }
     let mut config = aws_sdk_s3::config::Builder::from(&shared);
     config.set_endpoint_url(url);
-    let explicit = (shared.request_checksum_calculation(), shared.response_checksum_validation());
-    Ok((Client::from_conf(finish(config, &endpoint, explicit).build()), endpoint))
+    // The SDK fills in its own default where nothing was said, so only its variables count as said.
+    let said = |variable| std::env::var_os(variable).is_some();
+    if said("AWS_REQUEST_CHECKSUM_CALCULATION") {
+        endpoint.checksums = shared.request_checksum_calculation() == Some(RequestChecksumCalculation::WhenSupported);
+    }
+    let validation =
+        shared.response_checksum_validation().filter(|_| said("AWS_RESPONSE_CHECKSUM_VALIDATION"));
+    Ok((Client::from_conf(finish(config, &endpoint, validation).build()), endpoint))
 }
 
 /// A client for a place and keys named outright.
@@ -111,7 +120,7 @@ pub(super) fn connected(connection: Connection) -> Result<(Client, Endpoint), Mi
         .http_client(http)
         .endpoint_url(url)
         .credentials_provider(Credentials::new(access_key_id, secret_access_key, None, None, "given"));
-    Ok((Client::from_conf(finish(config, &endpoint, (None, None)).build()), endpoint))
+    Ok((Client::from_conf(finish(config, &endpoint, None).build()), endpoint))
 }
 
 impl Endpoint {
@@ -121,7 +130,7 @@ impl Endpoint {
         // Interface endpoints of AWS are named too: https://bucket.vpce-….s3.eu-west-1.vpce.amazonaws.com
         let is_aws = url.is_none() || host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
         let encrypted = parsed.as_ref().is_none_or(|url| url.scheme() == "https");
-        Self { name: url.unwrap_or("AWS S3").to_owned(), region, is_aws, encrypted }
+        Self { name: url.unwrap_or("AWS S3").to_owned(), region, is_aws, encrypted, checksums: is_aws }
     }
 }
 
@@ -129,10 +138,9 @@ impl Endpoint {
 fn finish(
     config: Builder,
     endpoint: &Endpoint,
-    explicit: (Option<RequestChecksumCalculation>, Option<ResponseChecksumValidation>),
+    validation: Option<ResponseChecksumValidation>,
 ) -> Builder {
-    // Many servers that are not AWS refuse the checksums that the SDK adds by itself since 2025.
-    let (requests, responses) = if endpoint.is_aws {
+    let (requests, responses) = if endpoint.checksums {
         (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
     } else {
         (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
@@ -140,8 +148,8 @@ fn finish(
     config
         .region(Region::new(endpoint.region.clone()))
         .force_path_style(!endpoint.is_aws)
-        .request_checksum_calculation(explicit.0.unwrap_or(requests))
-        .response_checksum_validation(explicit.1.unwrap_or(responses))
+        .request_checksum_calculation(requests)
+        .response_checksum_validation(validation.unwrap_or(responses))
         // An attempt is given up by its own limit; uploads come from memory and cannot starve for their source.
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))

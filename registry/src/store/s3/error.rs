@@ -170,6 +170,7 @@ mod tests {
             region: "us-east-1".to_owned(),
             is_aws: false,
             encrypted: false,
+            checksums: false,
         };
         let asked = Asked { endpoint: &endpoint, bucket: "images", key: "a/key" };
         asked.refused(&Answer { status, code: code.to_owned(), looks_like_s3: true, ..Answer::default() })
