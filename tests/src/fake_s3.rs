@@ -15,9 +15,11 @@ use berth_registry::store::{
     ByteRange, ListQuery, Listing, MultipartId, NewObject, ObjectHead, PartTag, Store, StoreError, read_all,
 };
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -92,6 +94,7 @@ struct State {
     defects: Vec<Defect>,
     failing: Mutex<Vec<Failing>>,
     seen: Mutex<BTreeMap<&'static str, usize>>,
+    headers: Mutex<BTreeMap<&'static str, HeaderMap>>,
     /// What a late LIST answers from.
     earlier: Mutex<Vec<String>>,
 }
@@ -106,6 +109,7 @@ impl FakeS3 {
             defects: defects.to_vec(),
             failing: Mutex::default(),
             seen: Mutex::default(),
+            headers: Mutex::default(),
             earlier: Mutex::default(),
         });
         let served = Arc::clone(&state);
@@ -135,6 +139,11 @@ impl FakeS3 {
     /// How often each operation was asked for since the last call.
     pub fn take_seen(&self) -> BTreeMap<&'static str, usize> {
         std::mem::take(&mut self.state.seen.lock().unwrap())
+    }
+
+    /// The headers of the last request of an operation.
+    pub fn headers_of(&self, operation: &str) -> HeaderMap {
+        self.state.headers.lock().unwrap().get(operation).cloned().unwrap_or_default()
     }
 
     /// What lies in the bucket, to look behind the client's back.
@@ -192,7 +201,7 @@ impl Asked {
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 impl State {
     fn has(&self, defect: Defect) -> bool {
@@ -202,6 +211,7 @@ impl State {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let asked = Asked::read(request).await;
         *self.seen.lock().unwrap().entry(asked.operation).or_default() += 1;
+        self.headers.lock().unwrap().insert(asked.operation, asked.headers.clone());
         let mut answer = match self.refusal(&asked) {
             Some(answer) => answer,
             None => self.obey(&asked).await.unwrap_or_else(|error| refuse_as(&error)),
@@ -228,7 +238,7 @@ impl State {
             _ => false,
         };
         if self.has(Defect::IsAWebPage) {
-            let page = Full::from("<!DOCTYPE html><html><body>Welcome</body></html>");
+            let page = whole("<!DOCTYPE html><html><body>Welcome</body></html>");
             return Some(Response::builder().header("content-type", "text/html").body(page).unwrap());
         }
         if self.has(Defect::RefusesOurClock) {
@@ -328,13 +338,19 @@ impl State {
         }
         let answer = describe(answer, &head);
         if asked.operation == "HeadObject" {
-            return Ok(answer.header("content-length", head.size).body(Full::default()).unwrap());
+            return Ok(answer.header("content-length", head.size).body(whole("")).unwrap());
         }
         if self.has(Defect::BreaksBodies) {
-            let half = bytes.slice(..bytes.len() / 2);
-            return Ok(answer.header("content-length", bytes.len()).body(Full::from(half)).unwrap());
+            let half = Ok(Frame::data(bytes.slice(..bytes.len() / 2)));
+            // What was sent reaches the client before the connection ends.
+            let end = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(std::io::Error::other("as told"))
+            });
+            let body = BodyExt::boxed(StreamBody::new(stream::iter([half]).chain(end)));
+            return Ok(answer.header("content-length", bytes.len()).body(body).unwrap());
         }
-        Ok(answer.body(Full::from(bytes)).unwrap())
+        Ok(answer.body(whole(bytes)).unwrap())
     }
 
     async fn copy(&self, asked: &Asked) -> Result<Answer, StoreError> {
@@ -393,6 +409,10 @@ impl State {
     }
 }
 
+fn whole(body: impl Into<Bytes>) -> BoxBody<Bytes, std::io::Error> {
+    Full::new(body.into()).map_err(|never| match never {}).boxed()
+}
+
 fn describe(answer: http::response::Builder, head: &ObjectHead) -> http::response::Builder {
     let mut answer = answer.header("last-modified", http_date(head.modified));
     if let Some(content_type) = &head.content_type {
@@ -427,11 +447,11 @@ fn refuse(status: u16, code: &str) -> Answer {
 fn xml(body: &str) -> Answer {
     let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}");
     let text = if body.is_empty() { String::new() } else { text };
-    Response::builder().header("content-type", "application/xml").body(Full::from(text)).unwrap()
+    Response::builder().header("content-type", "application/xml").body(whole(text)).unwrap()
 }
 
 fn status(status: u16) -> Answer {
-    Response::builder().status(status).body(Full::default()).unwrap()
+    Response::builder().status(status).body(whole("")).unwrap()
 }
 
 fn http_date(time: SystemTime) -> String {
