@@ -102,11 +102,13 @@ async fn a_registry_token_is_no_way_to_get_another() {
     let bed = Bed::new().await;
     let token = bed.token(&Credential::user("developer"), &[PRIVATE]).await;
     let as_password = Credential::Basic("developer".to_owned(), token.clone());
+    let checked = bed.users.slow_checks();
     for credential in [Credential::bearer(&token), as_password] {
         assert_eq!(bed.ask_token(&credential, &[PRIVATE]).await.0, StatusCode::UNAUTHORIZED, "{credential:?}");
     }
     let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
     assert_eq!(bed.post_token(&form).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(bed.users.slow_checks(), checked, "it is not even tried as a password");
 }
 
 #[tokio::test]
