@@ -14,11 +14,13 @@ mod decision;
 mod permission;
 mod role;
 mod subject;
+mod tags;
 
 pub use decision::{Action, Change, Decision, Denial, Guard, Question, Refusal, Site, decide, decide_run};
 pub use permission::{Permission, Resource, Verb};
 pub use role::{Memberships, Place, Role, RoleError};
 pub use subject::{Subject, TokenGrant};
+pub use tags::TagRules;
 
 use crate::kinds::{Access, Visibility};
 

@@ -67,8 +67,8 @@ pub struct RepositoryEntry {
     pub undo_window: Option<Span>,
     pub deploy_tokens: Vec<DeployTokenEntry>,
     pub deletion_policy: DeletionPolicy,
-    /// The policy that governs every image of the repository that no policy names by path, such as
-    /// `CleanupPolicy/nightly`.
+    /// The policy that governs every image of the repository that no policy names by path, or else the only policy that
+    /// governs any, such as `CleanupPolicy/nightly`. For one image ask [`super::Compiled::policy_for`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governed_by: Option<String>,
 }
@@ -94,11 +94,19 @@ pub struct DeployTokenEntry {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyEntry {
     pub source: Source,
-    /// The repositories it selects, by names, labels or namespace; which of their images it governs is decided per image.
+    /// The repositories it selects, by names, labels or namespace, in order; which of their images it governs is decided
+    /// per image.
     pub repositories: Vec<RepositoryName>,
     /// It comes from the system namespace and governs only what no other policy does.
     pub default: bool,
     pub spec: CleanupPolicySpec,
+}
+
+impl PolicyEntry {
+    /// Whether the policy selects a repository.
+    pub fn selects(&self, repository: &RepositoryName) -> bool {
+        self.repositories.binary_search(repository).is_ok()
+    }
 }
 
 impl Configuration {
