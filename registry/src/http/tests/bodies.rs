@@ -112,3 +112,20 @@ async fn a_drained_server_has_answered_what_was_under_way() {
 fn head_of(digest: &Digest) -> Asking {
     super::head(&format!("/v2/team-a/shop/blobs/{digest}"))
 }
+
+#[tokio::test]
+async fn an_early_refusal_arrives_over_http_2_as_well() {
+    let bed = Bed::new().await;
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), bed.router.clone()).await.unwrap();
+    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let path = format!("http://{}/v2/team-a/shop/manifests/x", server.address());
+    for (credentials, status) in [(None, 401), (Some("developer"), 413)] {
+        let mut request = client.put(&path).header("content-type", OCI_MANIFEST).body(vec![b'{'; LARGE]);
+        if let Some(name) = credentials {
+            request = request.basic_auth(name, Some(name));
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (status, http::Version::HTTP_2));
+        assert!(answer.text().await.unwrap().contains("\"errors\""));
+    }
+}
