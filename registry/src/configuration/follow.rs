@@ -51,3 +51,41 @@ fn watch(source: &Source, notice: mpsc::Sender<()>) -> notify::Result<notify::Re
     watcher.watch(source.watched(), RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = "
+apiVersion: berth.dev/v1alpha1
+kind: ContainerRepository
+metadata: {namespace: team-a, name: shop}
+";
+
+    #[tokio::test]
+    async fn a_changed_folder_is_in_force_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("objects.yaml");
+        let source = Source::Manifests(folder.path().to_owned());
+        let current = Current::new(source.read().unwrap()).unwrap();
+        let mut changes = current.changes();
+        let following = tokio::spawn(follow(current.clone(), source));
+
+        let shop = "team-a/shop".parse().unwrap();
+        std::fs::write(&file, SHOP).unwrap();
+        let status = changes.wait_for(|status| status.remarks.is_empty()).await.unwrap().clone();
+        assert!(current.document().load().repositories.contains_key(&shop));
+
+        std::fs::write(&file, format!("{SHOP}spec: {{unknown: 1}}")).unwrap();
+        let broken = changes.wait_for(|status| !status.problems.is_empty()).await.unwrap().clone();
+        assert_eq!(broken.revision, status.revision);
+        assert!(broken.problems[0].contains("objects.yaml"), "{broken:?}");
+        assert!(current.document().load().repositories.contains_key(&shop), "the last good state stays");
+
+        std::fs::remove_file(&file).unwrap();
+        changes.wait_for(|status| status.problems.is_empty() && !status.remarks.is_empty()).await.unwrap();
+        assert!(current.document().load().repositories.is_empty());
+        following.abort();
+    }
+}

@@ -4,28 +4,26 @@
 //! leaving out just the bad file could widen what others may see.
 
 mod follow;
-mod guards;
 mod source;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use berth_crds::access::Guard;
-use berth_crds::configuration::Configuration;
+use berth_crds::configuration::{Compiled, Configuration};
 use berth_crds::kinds::Indexes;
 use berth_crds::name::{RepositoryName, TagName};
 use serde::Serialize;
 use tokio::sync::watch;
 
 pub use follow::follow;
-use guards::Guards;
 pub use source::{Loaded, Source};
 
 /// The configuration in force. Cheap to clone; every clone sees every change.
 #[derive(Clone, Debug)]
 pub struct Current {
     document: Arc<ArcSwap<Configuration>>,
-    guards: Arc<ArcSwap<Guards>>,
+    compiled: Arc<ArcSwap<Compiled>>,
     status: watch::Sender<Status>,
 }
 
@@ -48,12 +46,12 @@ impl Current {
     /// One sentence per problem: there is no last good state to keep.
     pub fn new(loaded: Loaded) -> Result<Self, Vec<String>> {
         let Loaded { configuration, remarks } = loaded;
-        let guards = Guards::of(&configuration, &Guards::default())?;
+        let compiled = compiled(&configuration)?;
         let status = Status { revision: configuration.revision.clone(), problems: Vec::new(), remarks };
         report(&status);
         Ok(Self {
             document: Arc::new(ArcSwap::from_pointee(configuration)),
-            guards: Arc::new(ArcSwap::from_pointee(guards)),
+            compiled: Arc::new(ArcSwap::from_pointee(compiled)),
             status: watch::Sender::new(status),
         })
     }
@@ -61,6 +59,11 @@ impl Current {
     /// The document in force, for those who look at it on every request.
     pub fn document(&self) -> Arc<ArcSwap<Configuration>> {
         Arc::clone(&self.document)
+    }
+
+    /// The same document with its patterns and schedules ready to use.
+    pub fn compiled(&self) -> Arc<Compiled> {
+        self.compiled.load_full()
     }
 
     /// Notifies of every change, problems included. The document is swapped before its revision shows here.
@@ -72,16 +75,15 @@ impl Current {
         self.status.borrow().clone()
     }
 
-    /// Whether an index may list images that are not here (`spec.indexes`). Where no object says so, as by default.
+    /// Whether an index may list images that are not here (`spec.indexes`); as by default where no object says so.
     pub fn accepts_missing_children(&self, repository: &RepositoryName) -> bool {
-        let document = self.document.load();
-        let indexes = document.repositories.get(repository).map(|entry| entry.indexes).unwrap_or_default();
-        indexes == Indexes::Lenient
+        let compiled = self.compiled.load();
+        compiled.repository(repository).map(|found| found.entry.indexes).unwrap_or_default() == Indexes::Lenient
     }
 
     /// The rules that protect a tag.
     pub fn guard(&self, repository: &RepositoryName, tag: &TagName) -> Guard {
-        self.guards.load().guard(repository, tag)
+        self.compiled.load().repository(repository).map(|found| found.guard(tag)).unwrap_or_default()
     }
 
     /// Puts a newer state in force, or reports why the last good one stays. Makes patterns ready, which takes time:
@@ -107,12 +109,17 @@ impl Current {
         let Loaded { configuration, remarks } = loaded;
         let revision = configuration.revision.clone();
         if revision != before.revision {
-            let guards = Guards::of(&configuration, &self.guards.load())?;
-            self.guards.store(Arc::new(guards));
+            let compiled = compiled(&configuration)?;
+            self.compiled.store(Arc::new(compiled));
             self.document.store(Arc::new(configuration));
         }
         Ok(Status { revision, problems: Vec::new(), remarks })
     }
+}
+
+/// A document of which nothing can be matched or scheduled wrongly.
+fn compiled(document: &Configuration) -> Result<Compiled, Vec<String>> {
+    Compiled::new(document.clone()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 fn report(status: &Status) {
@@ -138,7 +145,7 @@ mod tests {
     use super::*;
 
     /// A private repository without anything.
-    pub(super) fn repository() -> RepositoryEntry {
+    fn repository() -> RepositoryEntry {
         RepositoryEntry {
             source: Origin::default(),
             namespace_uid: None,

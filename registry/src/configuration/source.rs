@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use berth_crds::configuration::Configuration;
+use berth_crds::configuration::{Configuration, Objects, Outcome, compile};
+use berth_crds::manifest::{self, Reading};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,5 +65,113 @@ fn read_document(file: &Path) -> Result<Loaded, Vec<String>> {
 }
 
 fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {
-    Err(vec![format!("{}: folders of manifests are read from the next change on", folder.display())])
+    let files = read_files(folder).map_err(|(path, cause)| vec![format!("{}: {cause}", path.display())])?;
+    let Reading { objects, problems } = manifest::read(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    if !problems.is_empty() {
+        return Err(problems.iter().map(ToString::to_string).collect());
+    }
+    let (configuration, outcomes) = compile(&objects.into_iter().collect::<Objects>());
+    let mut remarks: Vec<String> = outcomes.iter().flat_map(remarks_on).collect();
+    if outcomes.is_empty() {
+        remarks.push(format!("{} holds no objects: nothing can be pushed or pulled yet", folder.display()));
+    }
+    Ok(Loaded { configuration, remarks })
+}
+
+/// What the author of an object should know, as far as it is not simply in force.
+fn remarks_on(outcome: &Outcome) -> Vec<String> {
+    let refused = (!outcome.accepted).then(|| format!("{} is not in force: {}", outcome.object, outcome.message));
+    let warnings = outcome.warnings.iter().map(|warning| format!("{}: {warning}", outcome.object));
+    refused.into_iter().chain(warnings).collect()
+}
+
+/// Name and text of every manifest directly in the folder, by name; links are followed, as mounted ConfigMaps need.
+fn read_files(folder: &Path) -> Result<Vec<(String, String)>, (PathBuf, std::io::Error)> {
+    let in_folder = |cause| (folder.to_owned(), cause);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(in_folder)? {
+        let path = entry.map_err(in_folder)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| manifest::is_manifest(name))
+        else {
+            continue;
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push((name.to_owned(), text)),
+            // A folder named like a manifest is skipped, as kubectl does.
+            Err(_) if path.is_dir() => {}
+            Err(cause) => return Err((path, cause)),
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = "
+apiVersion: berth.dev/v1alpha1
+kind: ContainerRepository
+metadata: {namespace: team-a, name: shop}
+";
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn read(files: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
+        Source::Manifests(folder(files).path().to_owned()).read()
+    }
+
+    #[test]
+    fn a_folder_is_read_as_kubectl_reads_it() {
+        let open = SHOP.replace("name: shop", "name: open");
+        let files = [("b.yaml", SHOP), ("a.yml", &open), ("notes.txt", "nothing"), (".hidden.yaml", "")];
+        let loaded = read(&files).unwrap();
+        let names: Vec<&str> = loaded.configuration.repositories.keys().map(|name| name.as_str()).collect();
+        assert_eq!((names, loaded.remarks), (vec!["team-a/open", "team-a/shop"], Vec::new()));
+        let empty = read(&[]).unwrap();
+        assert_eq!(empty.configuration.repositories.len(), 0);
+        assert!(empty.remarks[0].contains("holds no objects"), "{:?}", empty.remarks);
+    }
+
+    #[test]
+    fn one_bad_object_spoils_the_folder_and_is_named() {
+        let problems = read(&[("a.yaml", SHOP), ("b.yaml", &SHOP.replace("kind:", "knd:"))]).unwrap_err();
+        assert!(problems.iter().all(|problem| problem.contains("b.yaml")), "{problems:?}");
+        let problems = read(&[("a.yaml", &format!("{SHOP}spec: {{quota: lots}}"))]).unwrap_err();
+        assert!(problems[0].contains("a.yaml") && problems[0].contains("quota"), "{problems:?}");
+        let problems = Source::Manifests("/does/not/exist".into()).read().unwrap_err();
+        assert!(problems[0].starts_with("/does/not/exist: "), "{problems:?}");
+    }
+
+    #[test]
+    fn an_object_that_is_not_in_force_is_remarked_on() {
+        let public = "
+apiVersion: berth.dev/v1alpha1
+kind: RegistryVisibility
+metadata: {namespace: team-a, name: public}
+spec: {visibility: Public, repositories: {names: [nowhere]}}
+";
+        let loaded = read(&[("a.yaml", SHOP), ("b.yaml", public)]).unwrap();
+        assert!(loaded.remarks.iter().any(|remark| remark.contains("RegistryVisibility team-a/public")), "{loaded:?}");
+    }
+
+    #[test]
+    fn the_operators_document_is_read_and_an_altered_one_is_not() {
+        let Loaded { configuration, .. } = read(&[("a.yaml", SHOP)]).unwrap();
+        let bytes = configuration.to_json_bytes();
+        let folder = folder(&[("current.json", std::str::from_utf8(&bytes).unwrap())]);
+        let source = Source::Document(folder.path().join("current.json"));
+        assert_eq!(source.read().unwrap().configuration, configuration);
+        let altered = String::from_utf8(bytes).unwrap().replace("team-a/shop", "team-a/shod");
+        std::fs::write(folder.path().join("current.json"), altered).unwrap();
+        assert!(source.read().unwrap_err()[0].contains("current.json"));
+    }
 }

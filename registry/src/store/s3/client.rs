@@ -102,8 +102,7 @@ pub(super) async fn from_environment(bucket: &str) -> Result<(Client, Endpoint),
     if said("AWS_REQUEST_CHECKSUM_CALCULATION") {
         endpoint.checksums = shared.request_checksum_calculation() == Some(RequestChecksumCalculation::WhenSupported);
     }
-    let validation =
-        shared.response_checksum_validation().filter(|_| said("AWS_RESPONSE_CHECKSUM_VALIDATION"));
+    let validation = shared.response_checksum_validation().filter(|_| said("AWS_RESPONSE_CHECKSUM_VALIDATION"));
     Ok((Client::from_conf(finish(config, &endpoint, validation).build()), endpoint))
 }
 
@@ -135,11 +134,7 @@ impl Endpoint {
 }
 
 /// What holds for every client, whatever its keys come from.
-fn finish(
-    config: Builder,
-    endpoint: &Endpoint,
-    validation: Option<ResponseChecksumValidation>,
-) -> Builder {
+fn finish(config: Builder, endpoint: &Endpoint, validation: Option<ResponseChecksumValidation>) -> Builder {
     let (requests, responses) = if endpoint.checksums {
         (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
     } else {
