@@ -24,6 +24,11 @@ pub async fn follow(current: Current, source: Source) {
         );
     }
     loop {
+        // First of all once: what changed between the first reading and the watch was notified to nobody.
+        let (to, from) = (current.clone(), source.clone());
+        if let Err(error) = tokio::task::spawn_blocking(move || to.update(from.read())).await {
+            tracing::error!(%error, path = %source, "reading the configuration failed unexpectedly");
+        }
         match timeout(LOOK_EVERY, changes.recv()).await {
             Ok(Some(())) => {
                 sleep(SETTLE).await;
@@ -32,10 +37,6 @@ pub async fn follow(current: Current, source: Source) {
             // Nobody notifies.
             Ok(None) => sleep(LOOK_EVERY).await,
             Err(_) => {}
-        }
-        let (to, from) = (current.clone(), source.clone());
-        if let Err(error) = tokio::task::spawn_blocking(move || to.update(from.read())).await {
-            tracing::error!(%error, path = %source, "reading the configuration failed unexpectedly");
         }
     }
 }
