@@ -25,6 +25,7 @@ use crate::http::Api;
 use crate::http::server::Server;
 use crate::metrics::HttpMetrics;
 use crate::storage::Storage;
+use crate::store::{Store, probe};
 use crate::{auth, configuration, http, metrics, storage, telemetry};
 
 /// Flags of `registry serve`.
@@ -62,7 +63,8 @@ pub struct Arguments {
     /// Longest life of a token given out at /token; never longer than the credential it was given for.
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub token_ttl: Span,
-    /// Name of this installation in challenges and tokens; the same for all replicas.
+    /// Name of this installation in challenges and tokens, the same for all its replicas. Data belongs to the
+    /// installation that first used it.
     #[arg(long, value_name = "NAME", default_value = "registry.berth.dev")]
     pub service: ServiceName,
     /// Networks whose X-Forwarded-For, -Host and -Proto headers are believed, such as 10.0.0.0/8,192.0.2.7.
@@ -110,7 +112,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 
     let source = source(&arguments);
     let current = read(&source).await?;
-    let store = arguments.storage.open().await.map_err(Failure::invalid)?;
+    let store = open(&arguments).await?;
     let keys = Keys::open(Arc::clone(&store), clock.clone()).await.map_err(|error| {
         Failure::temporary(format!("the storage {} cannot be written to: {error}", arguments.storage))
     })?;
@@ -161,6 +163,20 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Opens the store and makes it show that data can be entrusted to it.
+async fn open(arguments: &Arguments) -> Result<Arc<dyn Store>, Failure> {
+    let store = arguments.storage.open().await.map_err(Failure::invalid)?;
+    let examined = probe::examine(&*store, arguments.service.as_str()).await;
+    let findings = examined.map_err(|refusal| {
+        let message = format!("--storage {}: {refusal}", arguments.storage);
+        if refusal.is_temporary() { Failure::temporary(message) } else { Failure::invalid(message) }
+    })?;
+    for warning in findings.warnings {
+        tracing::warn!(storage = %arguments.storage, "{warning}");
+    }
+    Ok(store)
 }
 
 fn storage_settings(arguments: &Arguments) -> Result<storage::Settings, Failure> {
