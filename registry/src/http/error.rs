@@ -350,9 +350,13 @@ impl From<DeleteError> for Problem {
         let message = cause.to_string();
         match cause {
             DeleteError::Unknown => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, message),
-            DeleteError::PartOf { by } => {
-                Self::detailed(StatusCode::CONFLICT, Code::Denied, message, Some(json!({ "indexes": by })))
-            }
+            // 405 and not 409: the spec knows no conflict, and clients take 405 for "not possible".
+            DeleteError::PartOf { by } => Self::detailed(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::Unsupported,
+                message,
+                Some(json!({ "indexes": by })),
+            ),
             DeleteError::Store(cause) => cause.into(),
         }
     }

@@ -196,7 +196,7 @@ pub struct StoredManifest {
 pub enum DeleteError {
     #[error("there is nothing of this name")]
     Unknown,
-    /// An index lists the manifest (409).
+    /// An index lists the manifest (405).
     #[error("the manifest is part of {}: delete that first", list(.by))]
     PartOf { by: Vec<Digest> },
     #[error(transparent)]

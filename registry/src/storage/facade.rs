@@ -85,6 +85,9 @@ pub(super) struct Caches {
     pub(super) sizes: Cache<(ImageName, Digest), u64>,
     /// Holdings of large data whose certificate was read after the holding was seen (rule 5).
     pub(super) confirmed: Cache<Id, ()>,
+    /// Where upload sessions stand that came this way in chunks with a range, so that a chunk sent twice is noticed
+    /// without asking the bucket. Through another replica it is taken twice, to the same effect.
+    pub(super) sessions: Cache<Id, u64>,
 }
 
 impl Caches {
@@ -100,6 +103,7 @@ impl Caches {
             holdings: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(Duration::from_secs(600)).build(),
             sizes: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(head_cache).build(),
             confirmed: Cache::builder().max_capacity(Self::HOLDINGS).build(),
+            sessions: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(Duration::from_secs(3600)).build(),
         }
     }
 }

@@ -81,7 +81,7 @@ async fn mount(api: &Api, asked: &Asked) -> Result<Response, Problem> {
     if let Some(digest) = digest
         && !elsewhere
     {
-        let sources = api.access.mount_sources(&caller, &asked.image, from.as_ref()).await.unwrap_or_default();
+        let sources = sources(api, asked, &caller, from.as_ref(), &digest).await?;
         let (storage, image) = (api.storage.clone(), asked.image.clone());
         let mounted = api.to_the_end(async move { storage.mount(&image, &digest, &sources).await }).await??;
         if let Some(blob) = mounted {
@@ -89,6 +89,26 @@ async fn mount(api: &Api, asked: &Asked) -> Result<Response, Problem> {
         }
     }
     fresh(api, asked, &caller)
+}
+
+/// Images to take the blob from. One that names no source looks only where the caller's own token points: looking
+/// everywhere would tell by its time that somebody has the blob (amendment R11), which `--global-dedup` accepts.
+async fn sources(
+    api: &Api,
+    asked: &Asked,
+    caller: &Caller,
+    from: Option<&ImageName>,
+    digest: &Digest,
+) -> Result<Vec<ImageName>, Problem> {
+    let mut sources = api.access.mount_sources(caller, &asked.image, from).await.unwrap_or_default();
+    if from.is_none() && api.storage.settings().global_dedup {
+        for image in api.storage.images_with_blob(digest).await? {
+            if !sources.contains(&image) && api.access.readable(caller, &image).await.unwrap_or_default() {
+                sources.push(image);
+            }
+        }
+    }
+    Ok(sources)
 }
 
 /// A new session. Nothing is written before its first byte: clients begin sessions just to see whether they may.

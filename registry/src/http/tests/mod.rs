@@ -96,19 +96,23 @@ impl Bed {
     /// `team-a/shop` is private and has a protected and an immutable tag rule, `team-a/open` is public, `team-a/strict`
     /// wants whole indexes.
     async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let store = MemoryStore::new();
         let clock = Clock::system();
         let keys = Arc::new(Keys::open(Arc::new(store.clone()), clock.clone()).await.unwrap());
-        let storage = Storage::new(Arc::new(store.clone()), Settings::default());
+        let storage = Storage::new(Arc::new(store.clone()), settings);
         let configuration = Current::new(Loaded { configuration: configuration(), remarks: Vec::new() }).unwrap();
-        let settings = auth::Settings {
+        let rules = auth::Settings {
             service: "registry.berth.dev".parse().unwrap(),
             token_ttl: jiff::SignedDuration::from_mins(5),
             session_ttl: jiff::SignedDuration::from_hours(24),
             trusted_proxies: "".parse().unwrap(),
             tls: false,
         };
-        let access = Arc::new(Access::new(settings, keys, configuration.document(), Arc::new(Members), clock));
+        let access = Arc::new(Access::new(rules, keys, configuration.document(), Arc::new(Members), clock));
         let tasks = TaskTracker::new();
         let api = Api { storage, access: Arc::clone(&access), configuration, tasks: tasks.clone() };
         let http = HttpMetrics::register(&mut metrics::registry());

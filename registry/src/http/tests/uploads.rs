@@ -106,8 +106,8 @@ async fn chunks_come_in_order_and_a_wrong_one_says_where_to_go_on() {
     assert_stands_at(&ahead, 416, "0-0");
     let first = bed.send(patch(&ahead.location()).header("content-range", "0-2").body("abc")).await;
     assert_stands_at(&first, 202, "0-2");
-    // The first chunk again.
-    let again = bed.send(patch(&first.location()).header("content-range", "0-2").body("abc")).await;
+    // The first chunk again, from the Location it had then.
+    let again = bed.send(patch(&begun).header("content-range", "0-2").body("abc")).await;
     assert_stands_at(&again, 416, "0-2");
     // A status asked for with an older Location, and with what a failed close added to it.
     for path in [&begun, &first.location(), &closing(&begun, &sha256(b"abc"))] {
@@ -216,6 +216,16 @@ async fn a_mount_takes_a_blob_from_where_the_caller_may_read_it() {
         assert_eq!(answer.header("docker-content-digest"), digest.to_string());
     }
     assert_eq!(bed.send(get(&format!("/v2/team-a/shop/blobs/{digest}"))).await.bytes, "shared");
+}
+
+#[tokio::test]
+async fn a_mount_without_a_source_looks_everywhere_only_where_tenants_trust_each_other() {
+    for (global_dedup, status) in [(false, StatusCode::ACCEPTED), (true, StatusCode::CREATED)] {
+        let bed = Bed::with(Settings { global_dedup, ..Settings::default() }).await;
+        let digest = bed.push_blob("team-a/open", b"shared").await;
+        let answer = bed.send(post(&format!("{UPLOADS}?mount={digest}"))).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -72,12 +72,12 @@ impl Storage {
             self.note(Review::Blob { image: image.clone(), digest: replaced.digest });
         }
         let named = state.algorithm;
-        match receiver.rest(true).await? {
+        let appended = match receiver.rest(true).await? {
             Received::Small { size: 0, .. } => {
-                Ok(UploadState { session: state.session, algorithm: named, offset: 0, progress: Progress::Empty })
+                UploadState { session: state.session, algorithm: named, offset: 0, progress: Progress::Empty }
             }
             Received::Small { bytes, digest, size } => {
-                self.hold(image, session, named, bytes, digest, size, range.is_some()).await
+                self.hold(image, session, named, bytes, digest, size, range.is_some()).await?
             }
             Received::Large(parts) => {
                 let offset = parts.offset;
@@ -85,9 +85,13 @@ impl Storage {
                 let record = Record { image: image.clone(), at: RecordedProgress::Multi(parts) };
                 self.inner.write_record(session, &record).await?;
                 self.note(Review::Upload { session });
-                Ok(UploadState { session: state.session, algorithm, offset, progress: Progress::Recorded })
+                UploadState { session: state.session, algorithm, offset, progress: Progress::Recorded }
             }
+        };
+        if range.is_some() {
+            self.inner.caches.sessions.insert(session, appended.offset).await;
         }
+        Ok(appended)
     }
 
     /// Closing PUT: adds the last bytes, if any, and makes the blob readable.
@@ -177,8 +181,9 @@ impl Storage {
         Ok(())
     }
 
-    /// The state to go on from. Chunks with a range ask the bucket when their token does not fit, because an older
-    /// Location of the session is valid too; streams without a range go on from their own token.
+    /// The state to go on from. Chunks with a range ask the bucket when their token does not fit or is known to be an
+    /// older one, because an older Location of the session is valid too; streams without a range go on from their own
+    /// token.
     async fn newest_for(
         &self,
         image: &ImageName,
@@ -186,8 +191,12 @@ impl Storage {
         state: UploadState,
         range: Option<ChunkRange>,
     ) -> Result<UploadState, UploadError> {
+        let overtaken = match range {
+            Some(_) => self.inner.caches.sessions.get(&session).await.is_some_and(|stands| stands > state.offset),
+            None => false,
+        };
         match range {
-            Some(range) if range.first != state.offset => {
+            Some(range) if range.first != state.offset || overtaken => {
                 let newest = self.newest(image, session, state).await?;
                 if range.first == newest.offset { Ok(newest) } else { Err(UploadError::OutOfOrder(Box::new(newest))) }
             }
