@@ -153,13 +153,13 @@ impl Access {
     /// # Errors
     /// A 403 [`Refusal`] that says what is missing: by now the caller may know of the image.
     pub async fn demand(&self, caller: &Caller, image: &ImageName, action: &Action) -> Result<(), Refusal> {
+        let missing = || Err(Refusal::denied(live::missing_right(action, image.repository())));
         match self.live().standing(&caller.subject, image, action).await? {
-            Standing::Allowed => Ok(()),
-            Standing::NoRepository => Err(Refusal::no_repository(image.repository())),
             Standing::Denied(Denial::Forbidden(reason)) => Err(Refusal::denied(reason.to_string())),
-            Standing::Denied(Denial::Unauthorized | Denial::Hidden) | Standing::Revoked => {
-                Err(Refusal::denied(live::missing_right(action, image.repository())))
-            }
+            Standing::Denied(Denial::Unauthorized | Denial::Hidden) | Standing::Revoked => missing(),
+            _ if !within_bounds(caller, image, action) => missing(),
+            Standing::NoRepository => Err(Refusal::no_repository(image.repository())),
+            Standing::Allowed => Ok(()),
         }
     }
 
@@ -280,12 +280,11 @@ impl Access {
             let error = (!caller.shows_nothing()).then_some(ChallengeError::InsufficientScope);
             self.refuse(parts, scopes.to_vec(), error)
         };
-        let within_bounds = || scope_of(image, action).is_some_and(|scope| caller.bounds.allow(&scope));
         match self.live().standing(&caller.subject, image, action).await? {
             Standing::Revoked => Err(self.explain(parts, scopes.to_vec(), Unproven::Bad)),
             Standing::Denied(Denial::Forbidden(reason)) => Err(Refusal::denied(reason.to_string())),
             Standing::Denied(Denial::Unauthorized | Denial::Hidden) => Err(insufficient()),
-            _ if !within_bounds() => Err(insufficient()),
+            _ if !within_bounds(caller, image, action) => Err(insufficient()),
             Standing::NoRepository => Err(Refusal::no_repository(image.repository())),
             Standing::Allowed => Ok(()),
         }
@@ -331,6 +330,11 @@ impl From<AuthorityError> for Refusal {
     fn from(error: AuthorityError) -> Self {
         Self::unavailable("the authority over users and roles", &error)
     }
+}
+
+/// Whether the credential shown may be used for an action, whatever its subject may.
+fn within_bounds(caller: &Caller, image: &ImageName, action: &Action) -> bool {
+    caller.bounds == Bounds::Subject || scope_of(image, action).is_some_and(|scope| caller.bounds.allow(&scope))
 }
 
 /// What a registry token must name for an action; `None` for what no registry token is good for. Pushing includes

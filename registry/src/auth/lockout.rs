@@ -65,6 +65,14 @@ impl Lockouts {
         let entry = self.failures.entry(key(name, client)).or_default().await.into_value();
         let mut failures = entry.lock().unwrap_or_else(PoisonError::into_inner);
         *failures = failures.one_more(self.clock.now());
+        if let Some(time) = failures.locked_for(self.clock.now()) {
+            tracing::warn!(
+                user = name,
+                ?client,
+                seconds = time.as_secs(),
+                "wrong passwords: the name is locked for a while"
+            );
+        }
     }
 
     pub(super) async fn succeeded(&self, name: &str, client: Option<IpAddr>) {

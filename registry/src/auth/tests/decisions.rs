@@ -276,6 +276,17 @@ async fn a_further_demand_is_refused_with_what_is_missing() {
 }
 
 #[tokio::test]
+async fn a_further_demand_is_bounded_by_the_token_too() {
+    let bed = Bed::new().await;
+    let target = image("team-a/private");
+    let token = Credential::bearer(bed.token(&Credential::user("owner"), &["repository:team-a/private:pull"]).await);
+    let caller = bed.access.authorize(&request(&token), &target, &Action::Pull).await.unwrap();
+    let many = Action::DeleteMany { guard: Guard::default() };
+    let refusal = bed.access.demand(&caller, &target, &many).await.unwrap_err();
+    assert_eq!(outcome_of(refusal).await, "403 DENIED");
+}
+
+#[tokio::test]
 async fn runs_are_for_people_with_the_right_in_the_whole_namespace() {
     let bed = Bed::new().await;
     let run = async |credential: Credential| bed.access.authorize_run(&request(&credential), "team-a").await;

@@ -200,6 +200,16 @@ async fn a_cluster_token_works_in_all_five_places() {
 }
 
 #[tokio::test]
+async fn who_may_push_and_not_pull_learns_that_a_path_is_free_and_reads_nothing() {
+    let pair = Pair::new(&["update"], &TestClock::new());
+    let bed = bed_with(&pair).await;
+    let credential = Credential::bearer(TOKEN);
+    assert_eq!(bed.pull(&credential, "team-a/absent").await, "404 NAME_UNKNOWN");
+    assert_eq!(bed.pull(&credential, "team-a/private").await, "401 insufficient_scope");
+    assert_eq!(bed.pull(&credential, "team-b/absent").await, "401 insufficient_scope");
+}
+
+#[tokio::test]
 async fn a_registry_token_ends_no_later_than_the_cluster_token_it_was_given_for() {
     let pair = Pair::new(&["get"], &TestClock::new());
     let bed = bed_with(&pair).await;

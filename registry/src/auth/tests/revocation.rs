@@ -152,3 +152,15 @@ async fn a_registry_token_ends_exactly_at_its_expiry() {
     let refusal = bed.access.authorize_ping(&request(&token)).await.unwrap_err();
     assert_eq!(outcome_of(refusal).await, BAD);
 }
+
+#[tokio::test]
+async fn an_expiry_moved_forward_counts_for_what_was_given_out_before() {
+    let bed = Bed::new().await;
+    let token = Credential::bearer(bed.token(&Credential::deploy(READ_TOKEN), EVERYTHING).await);
+    assert_eq!(bed.pull(&token, "team-a/private").await, "ok");
+    let now = bed.time.clock().now();
+    bed.change("team-a/private", |entry| {
+        entry.deploy_tokens = vec![deploy_token_entry("reader", READ_TOKEN, &[TokenScope::ReadRegistry], Some(now))];
+    });
+    assert_eq!(bed.pull(&token, "team-a/private").await, BAD);
+}
