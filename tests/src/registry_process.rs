@@ -158,4 +158,12 @@ impl Registry {
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.process.terminate()
     }
+
+    /// Waits for the end of a registry that was told to end; its log stays readable.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        self.process.wait().await
+    }
 }
