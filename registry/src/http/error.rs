@@ -376,3 +376,42 @@ impl IntoResponse for Problem {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn rendered(problem: Problem) -> (u16, HeaderMap, Value) {
+        let (parts, body) = problem.into_response().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_failing_store_is_worth_a_retry_and_its_words_stay_in_the_log() {
+        let (key, reason) = (|| "r/team-a!shop!/m/secret".to_owned(), || "key AKIA1234 refused".to_owned());
+        for (cause, status, code, retry) in [
+            (StoreError::Unavailable { key: key(), reason: reason() }, 503, "UNAVAILABLE", true),
+            (StoreError::Denied { key: key(), reason: reason() }, 503, "UNAVAILABLE", true),
+            (StoreError::NotFound(key()), 500, "UNKNOWN", false),
+            (StoreError::Other { key: key(), source: reason().into() }, 500, "UNKNOWN", false),
+        ] {
+            let (actual, headers, body) = rendered(cause.into()).await;
+            assert_eq!((actual, &body["errors"][0]["code"]), (status, &json!(code)));
+            assert_eq!(headers.contains_key(RETRY_AFTER), retry);
+            assert_eq!(headers[CONTENT_TYPE], "application/json");
+            let text = body.to_string();
+            assert!(!text.contains("secret") && !text.contains("AKIA1234"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_push_that_raced_a_deletion_is_worth_a_retry() {
+        let (status, headers, body) = rendered(ManifestError::Raced.into()).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (503, &json!("UNAVAILABLE")));
+        assert!(headers.contains_key(RETRY_AFTER));
+    }
+}

@@ -22,8 +22,10 @@ const IDLE: Duration = Duration::from_secs(120);
 const PING: Duration = Duration::from_secs(60);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 250;
-/// How long a closed connection goes on reading what its client still sends.
+/// How long a closed connection goes on reading what its client still sends, at most …
 const LINGER: Duration = Duration::from_secs(5);
+/// … and after the last that came: by then the client has read its answer, or never will.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A socket being served.
 #[derive(Debug)]
@@ -96,8 +98,27 @@ impl<S> Accept<TcpStream, S> for Lingerer {
 #[derive(Debug)]
 struct Lingering {
     stream: TcpStream,
-    /// Set once our side is closed: when to give up on the client's.
-    rest: Option<Pin<Box<Sleep>>>,
+    /// Set once our side is closed.
+    rest: Option<Rest>,
+}
+
+/// When to give up on the client's side.
+#[derive(Debug)]
+struct Rest {
+    end: Instant,
+    wait: Pin<Box<Sleep>>,
+}
+
+impl Rest {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { end: now + LINGER, wait: Box::pin(tokio::time::sleep_until(now + QUIET)) }
+    }
+
+    fn goes_on(&mut self) {
+        let until = self.end.min(Instant::now() + QUIET);
+        self.wait.as_mut().reset(until);
+    }
 }
 
 impl AsyncRead for Lingering {
@@ -133,17 +154,17 @@ impl AsyncWrite for Lingering {
             Some(rest) => rest,
             None => {
                 std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                this.rest.insert(Box::pin(tokio::time::sleep(LINGER)))
+                this.rest.insert(Rest::begin())
             }
         };
         let mut thrown_away = [0; 16 * 1024];
         loop {
-            if rest.as_mut().poll(cx).is_ready() {
+            if rest.wait.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut thrown_away);
             match std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) if !buffer.filled().is_empty() => rest.goes_on(),
                 // The client has closed its side too, one way or the other.
                 _ => return Poll::Ready(Ok(())),
             }

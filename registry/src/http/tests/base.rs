@@ -114,3 +114,13 @@ async fn a_path_without_a_repository_tells_only_who_could_push_there_how_to_crea
     }
     bed.send(post("/v2/team-a/new/blobs/uploads/")).await.assert_error(404, "NAME_UNKNOWN", "kubectl apply");
 }
+
+#[tokio::test]
+async fn a_mistake_of_ours_is_a_500_that_tells_nothing() {
+    let bed = Bed::new().await;
+    let answer = bed.send(get("/panic")).await;
+    answer.assert_error(500, "UNKNOWN", "X-Request-Id of this answer");
+    assert!(!answer.json().to_string().contains("mistake"), "{answer:?}");
+    assert_eq!(answer.header("docker-distribution-api-version"), "registry/2.0");
+    assert_eq!(answer.header("x-request-id").len(), 26);
+}

@@ -129,3 +129,25 @@ async fn an_early_refusal_arrives_over_http_2_as_well() {
         assert!(answer.text().await.unwrap().contains("\"errors\""));
     }
 }
+
+#[tokio::test]
+async fn an_upload_comes_to_its_end_when_the_client_leaves_before_the_answer() {
+    let bed = Bed::new().await;
+    let digest = sha256(b"abcdef");
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let pieces = futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    let mut asking = post(&format!("/v2/team-a/shop/blobs/uploads/?digest={digest}"));
+    *asking.request.body_mut() = Body::from_stream(pieces);
+    let mut answering = Box::pin(bed.router.clone().oneshot(asking.request));
+    sender.send(Ok(b"abc".to_vec())).await.unwrap();
+    while !bed.under_way() {
+        assert!(futures::poll!(&mut answering).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(answering);
+    sender.send(Ok(b"def".to_vec())).await.unwrap();
+    drop(sender);
+    bed.tasks.close();
+    bed.tasks.wait().await;
+    assert_eq!(bed.send(head_of(&digest)).await.status, StatusCode::OK);
+}

@@ -116,7 +116,8 @@ impl Bed {
         let tasks = TaskTracker::new();
         let api = Api { storage, access: Arc::clone(&access), configuration, tasks: tasks.clone() };
         let http = HttpMetrics::register(&mut metrics::registry());
-        Self { router: router(api, auth::token_router(access), http), store, tasks }
+        let beside = auth::token_router(access).route("/panic", axum::routing::get(panics));
+        Self { router: router(api, beside, http), store, tasks }
     }
 
     /// Sends a request as `developer`, who may push to `team-a`.
@@ -169,6 +170,10 @@ impl Bed {
     fn objects(&self) -> usize {
         self.store.snapshot().keys().filter(|key| !key.starts_with("meta/")).count()
     }
+}
+
+async fn panics() -> &'static str {
+    panic!("a mistake of ours")
 }
 
 fn configuration() -> Configuration {
