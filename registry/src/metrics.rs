@@ -10,6 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::configuration::Status;
 
 /// A registry whose metrics all begin with `berth_`. Rooms register what they count before serving begins.
 pub fn registry() -> Registry {
@@ -86,6 +89,25 @@ impl HttpMetrics {
         self.seconds.get_or_create(&Endpoint { endpoint, method }).observe(duration.as_secs_f64());
         self.received.inc_by(received);
         self.sent.inc_by(sent);
+    }
+}
+
+/// A gauge of the problems that keep the newest configuration from being in force; 0 is well.
+pub fn register_configuration(registry: &mut Registry) -> Gauge {
+    let problems = Gauge::default();
+    let help = "Problems that keep the newest configuration from being in force";
+    registry.register("configuration_problems", help, problems.clone());
+    problems
+}
+
+/// Keeps that gauge at what is the case until nobody changes the configuration any more; to be spawned once.
+pub async fn follow_configuration(gauge: Gauge, mut changes: watch::Receiver<Status>) {
+    loop {
+        let problems = changes.borrow_and_update().problems.len();
+        gauge.set(i64::try_from(problems).unwrap_or(i64::MAX));
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }
 

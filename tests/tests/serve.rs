@@ -230,6 +230,9 @@ async fn objects_are_in_force_when_their_file_changes_and_a_bad_one_is_reported(
     bed.site.write_manifest("new", "kind: [").unwrap();
     until(async || registry.log().contains("the last good one stays in force")).await;
     assert!(registry.log().contains("new.yaml"), "{}", registry.log());
+    let metrics = format!("{}/metrics", registry.admin_url());
+    let text = async || reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+    until(async || text().await.contains("berth_configuration_problems 1")).await;
     assert_eq!(status("new").await, StatusCode::ACCEPTED);
 }
 

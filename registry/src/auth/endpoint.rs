@@ -20,6 +20,7 @@ use super::refusal::{Kind, Refusal};
 use super::scope::{self, Scope};
 use super::subject::Caller;
 use super::token::{self, NewToken};
+use crate::http::identified;
 
 /// Largest form that is read, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -70,6 +71,7 @@ async fn answer(access: &Access, parts: &Parts, body: Body) -> Result<Answer, Re
         Err(Unproven::Bad | Unproven::Expired(_)) => return Err(Kind::BadCredentials.into()),
         Err(Unproven::Refused(refusal)) => return Err(refusal),
     };
+    identified(parts, &caller);
     let granted = grant(access, &caller, &scope::parse(fields.all("scope"))).await?;
     let issued = access.clock.now();
     let longest = issued + access.token_ttl();

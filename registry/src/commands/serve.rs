@@ -127,8 +127,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     };
     let access = Arc::new(Access::new(access, Arc::clone(&keys), current.document(), authority, clock));
 
-    let mut metrics = metrics::registry();
-    let http_metrics = HttpMetrics::register(&mut metrics);
+    let mut families = metrics::registry();
+    let http_metrics = HttpMetrics::register(&mut families);
+    let problems = metrics::register_configuration(&mut families);
     let api = Api {
         storage: storage.clone(),
         access: Arc::clone(&access),
@@ -139,7 +140,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let clients =
         listen(arguments.listen, http::router(api.clone(), token_router(access), http_metrics), "--listen").await?;
     let operators =
-        listen(arguments.admin, admin::router(Arc::new(metrics), level, readiness.clone()), "--admin").await?;
+        listen(arguments.admin, admin::router(Arc::new(families), level, readiness.clone()), "--admin").await?;
     tracing::info!(address = %operators.address(), "admin listening");
     tracing::info!(address = %clients.address(), storage = %arguments.storage, "listening");
 
@@ -147,6 +148,8 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let background = TaskTracker::new();
     let (collector, collect) = (storage.clone(), stop.clone());
     background.spawn(async move { collector.run_collector(collect.cancelled()).await });
+    let counting = metrics::follow_configuration(problems, current.changes());
+    background.spawn(stop.clone().run_until_cancelled_owned(counting));
     background.spawn(stop.clone().run_until_cancelled_owned(configuration::follow(current, source)));
     background.spawn(stop.clone().run_until_cancelled_owned(keys.keep_renewed()));
     background.close();

@@ -54,7 +54,7 @@ impl Api {
 }
 
 /// Notes for the access log who is asking.
-pub(super) fn identified(parts: &Parts, caller: &Caller) {
+pub(crate) fn identified(parts: &Parts, caller: &Caller) {
     if let Some(exchange) = parts.extensions.get::<Arc<Exchange>>() {
         exchange.identified(caller);
     }

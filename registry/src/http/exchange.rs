@@ -1,6 +1,6 @@
 //! One request and its answer: the id that ties log lines together, and the line of the access log at the end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -88,6 +88,8 @@ struct Line {
     method: Method,
     path: String,
     endpoint: &'static str,
+    /// Who sent it to us: a client, or the proxy before it.
+    peer: Option<IpAddr>,
     begun: Instant,
     status: Option<StatusCode>,
     sent: u64,
@@ -109,6 +111,7 @@ impl Line {
             method: request.method().clone(),
             path,
             endpoint,
+            peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
             begun: Instant::now(),
             status: None,
             sent: 0,
@@ -133,7 +136,7 @@ impl Drop for Line {
             received,
             sent = self.sent,
             subject = self.exchange.subject.get().map(String::as_str),
-            address = self.exchange.address.get().map(tracing::field::display),
+            address = self.exchange.address.get().or(self.peer.as_ref()).map(tracing::field::display),
             "request"
         );
     }

@@ -29,6 +29,7 @@ use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::Api;
+pub(crate) use api::identified;
 pub use exchange::{Exchange, REQUEST_ID};
 
 use crate::metrics::HttpMetrics;
