@@ -9,7 +9,7 @@ use berth_crds::duration::Span;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::exit::{Exit, Failure};
-use crate::commands::{deploy_token, hash_password, serve};
+use crate::commands::{cleanup, deploy_token, fsck, gc, hash_password, plan, repositories, serve, tags};
 pub use crate::store::location::StorageUrl;
 
 /// A container registry for Kubernetes: one bucket, no database.
@@ -25,6 +25,26 @@ pub struct Arguments {
 pub enum Command {
     /// Serve the registry.
     Serve(Box<serve::Arguments>),
+    /// Remove old tags: run a policy, try one offline, or execute a saved plan.
+    ///
+    /// Ends with exit code 0 when it is done, also when a limit of the policy stopped it; 75 for a temporary failure
+    /// that is worth a retry; 69 when the registry cannot be reached; 77 when you may not; 78 when the policy or the
+    /// configuration is invalid.
+    Cleanup(Box<cleanup::Arguments>),
+    /// Show the plan of a run.
+    Plan(plan::Arguments),
+    /// List the tags of an image.
+    ///
+    /// As JSON it is the inventory that `registry cleanup --policy-file` plans from.
+    Tags(tags::Arguments),
+    /// List repositories, who sees them, and which policy cleans them up.
+    Repositories(repositories::Arguments),
+    /// Reclaim space that nothing refers to any more.
+    ///
+    /// Works beside running registries, which do the same in the background.
+    Gc(gc::Arguments),
+    /// Check a store, and repair it if asked.
+    Fsck(fsck::Arguments),
     /// Hash a password for a users file.
     ///
     /// On a terminal it asks; otherwise it reads the password from stdin.
@@ -44,6 +64,12 @@ impl Command {
     pub async fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Serve(arguments) => serve::run(*arguments).await,
+            Self::Cleanup(arguments) => cleanup::run(*arguments).await,
+            Self::Plan(arguments) => plan::run(arguments).await,
+            Self::Tags(arguments) => tags::run(arguments).await,
+            Self::Repositories(arguments) => repositories::run(arguments).await,
+            Self::Gc(arguments) => gc::run(arguments).await,
+            Self::Fsck(arguments) => fsck::run(arguments).await,
             Self::HashPassword => hash_password::run(),
             Self::DeployToken(arguments) => deploy_token::run(&arguments),
         }

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod args;
 pub mod auth;
+pub mod cleanup;
 pub mod commands;
 pub mod configuration;
 pub mod http;

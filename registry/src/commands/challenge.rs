@@ -3,33 +3,26 @@
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::Url;
 
-/// How a registry wants to be asked.
+/// Where a registry wants a token to be fetched, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
-    /// Fetch a token from `realm` for `service` and `scope` (several scopes are separated by blanks).
-    Bearer { realm: Url, service: Option<String>, scope: Option<String> },
-    /// Show user name and password.
-    Basic,
+pub(super) struct Challenge {
+    /// The token endpoint.
+    pub(super) realm: Url,
+    pub(super) service: Option<String>,
+    /// Several scopes are separated by blanks.
+    pub(super) scope: Option<String>,
 }
 
 impl Challenge {
-    /// The best challenge of an answer: Bearer where it is offered.
+    /// The first Bearer challenge of an answer.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let challenges: Vec<Self> = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .filter_map(Self::parse)
-            .collect();
-        challenges.iter().find(|challenge| matches!(challenge, Self::Bearer { .. })).or(challenges.first()).cloned()
+        let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        values.find_map(Self::parse)
     }
 
     /// One challenge per header line, as registries write them.
     fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-        if scheme.eq_ignore_ascii_case("basic") {
-            return Some(Self::Basic);
-        }
+        let (scheme, rest) = text.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
@@ -44,7 +37,7 @@ impl Challenge {
             }
         }
         let realm = realm.filter(|realm| matches!(realm.scheme(), "http" | "https"))?;
-        Some(Self::Bearer { realm, service, scope })
+        Some(Self { realm, service, scope })
     }
 }
 
@@ -92,14 +85,14 @@ mod tests {
         let text = r#"Bearer realm="https://r.example/token",service="berth",scope="repository:a/b:pull,push x",error=invalid"#;
         assert_eq!(
             Challenge::parse(text),
-            Some(Challenge::Bearer {
+            Some(Challenge {
                 realm: Url::parse("https://r.example/token").unwrap(),
                 service: Some("berth".into()),
                 scope: Some("repository:a/b:pull,push x".into()),
             })
         );
         let escaped = r#"bearer scope="a\"b" , realm=http://localhost/t"#;
-        let Some(Challenge::Bearer { scope, .. }) = Challenge::parse(escaped) else { panic!("{escaped}") };
+        let Some(Challenge { scope, .. }) = Challenge::parse(escaped) else { panic!("{escaped}") };
         assert_eq!(scope.as_deref(), Some("a\"b"));
     }
 
@@ -111,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn bearer_is_preferred() {
+    fn bearer_is_found_among_others() {
         let mut headers = HeaderMap::new();
         headers.append(WWW_AUTHENTICATE, "Basic realm=\"x\"".parse().unwrap());
         headers.append(WWW_AUTHENTICATE, "Bearer realm=\"https://r.example/token\"".parse().unwrap());
-        assert!(matches!(Challenge::of(&headers), Some(Challenge::Bearer { .. })));
+        assert_eq!(Challenge::of(&headers).unwrap().realm.as_str(), "https://r.example/token");
     }
 }

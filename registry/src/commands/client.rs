@@ -1,10 +1,13 @@
 //! A client of a running registry's `/api/v1`.
 //!
-//! It answers the registry's Bearer challenge as container tools do: the first request goes out without a token, the
-//! challenge of the 401 names the token endpoint and the scope, and the token is used until the registry refuses it.
+//! A password or token goes along as Basic authentication. Where there is none, the registry's Bearer challenge is
+//! answered as container tools do: the 401 names the token endpoint and the scope, and the token is used until the
+//! registry refuses it.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use clap::Args;
 use futures::StreamExt as _;
@@ -22,8 +25,12 @@ use super::login::{Credential, Login, LoginArgs};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence of the registry. A run says something at least every ten seconds.
+/// Longest silence of the registry. A run says something at least every five seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a replica that is behind is asked again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two such questions.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Longest line of a stream of events, in bytes: a defence against an endless one.
 const MAX_LINE: usize = 8 * 1024 * 1024;
 
@@ -31,8 +38,8 @@ const MAX_LINE: usize = 8 * 1024 * 1024;
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionArgs {
     /// The registry, such as https://registry.example.com. Without a scheme: https, or http for this machine.
-    #[arg(long, value_name = "URL", env = "BERTH_REGISTRY", value_parser = parse_registry)]
-    pub registry: Url,
+    #[arg(long, value_name = "URL", env = "BERTH_REGISTRY", value_parser = parse_registry, help_heading = "Registry")]
+    pub registry: Option<Url>,
     #[command(flatten)]
     pub login: LoginArgs,
 }
@@ -77,7 +84,7 @@ impl Client {
     /// Prepares to talk; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Failure`] when the login cannot be read.
+    /// [`Failure`] when no registry is named or the login cannot be read.
     pub fn new(connection: &ConnectionArgs) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("berth-registry/", env!("CARGO_PKG_VERSION")))
@@ -87,8 +94,10 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Failure::invalid(format!("no HTTP client could be made: {error}")))?;
-        let login = Login::find(&connection.login, &connection.registry)?;
-        Ok(Self { http, base: connection.registry.clone(), login, token: Mutex::new(None) })
+        let base = connection.registry.clone();
+        let base = base.ok_or_else(|| Failure::invalid("give --registry URL, or set BERTH_REGISTRY"))?;
+        let login = Login::find(&connection.login, &base)?;
+        Ok(Self { http, base, login, token: Mutex::new(None) })
     }
 
     /// The registry's address, without the slash at its end.
@@ -106,11 +115,13 @@ impl Client {
             url.query_pairs_mut().extend_pairs(query);
         }
         let answer = self.send(Method::GET, url, None).await?;
+        let answer = self.accept(answer).await?;
         let bytes = answer.bytes().await.map_err(|error| self.broken(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| self.not_ours(&error))
     }
 
-    /// POST of a JSON document, answered by JSON lines.
+    /// POST of a JSON document, answered by JSON lines. A replica that is behind (412) is asked again for up to a
+    /// minute: another one may answer, or this one may catch up.
     ///
     /// # Errors
     /// As [`Client::get`]; later the stream's items.
@@ -119,9 +130,17 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Events<T>, Failure> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Failure::invalid(format!("the request could not be written: {error}")))?;
-        let answer = self.send(Method::POST, self.url(path)?, Some(body.into())).await?;
+        let body: Bytes = serde_json::to_vec(body)
+            .map_err(|error| Failure::invalid(format!("the request could not be written: {error}")))?
+            .into();
+        let begin = tokio::time::Instant::now();
+        let answer = loop {
+            let answer = self.send(Method::POST, self.url(path)?, Some(body.clone())).await?;
+            if answer.status() != StatusCode::PRECONDITION_FAILED || begin.elapsed() > PATIENCE {
+                break self.accept(answer).await?;
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
         let registry = self.registry();
         let chunks = answer.bytes_stream().map(move |chunk| chunk.map_err(|error| broken(&registry, &error))).boxed();
         Ok(Events { chunks, buffer: BytesMut::new(), registry: self.registry(), item: std::marker::PhantomData })
@@ -131,33 +150,23 @@ impl Client {
         self.base.join(path).map_err(|error| Failure::invalid(format!("\"{path}\" is not a path: {error}")))
     }
 
-    /// Sends a request, answers one challenge, and turns every refusal into a [`Failure`].
+    /// Sends a request and answers one challenge.
+    ///
+    /// A password goes along from the start: the routes of `/api/v1` take it as it is, and some take nothing else,
+    /// because a registry token is for images only. Anonymous callers and identity tokens take the way by `/token`.
     async fn send(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<reqwest::Response, Failure> {
+        let credential = self.login.credential()?;
+        if let Some(Credential::Basic { username, password }) = &credential {
+            let authorization = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
+            return self.once(&method, &url, body, Some(&authorization)).await;
+        }
         let known = self.token.lock().await.clone();
         let first = self.once(&method, &url, body.clone(), known.as_deref()).await?;
-        if first.status() != StatusCode::UNAUTHORIZED {
-            return self.accept(first).await;
-        }
-        let challenge = Challenge::of(first.headers());
-        let authorization = match (&challenge, self.login.credential()?) {
-            (Some(Challenge::Bearer { realm, service, scope }), credential) => {
-                let token = self.fetch_token(realm, service.as_deref(), scope.as_deref(), credential).await?;
-                *self.token.lock().await = Some(format!("Bearer {token}"));
-                format!("Bearer {token}")
-            }
-            (Some(Challenge::Basic), Some(Credential::Basic { username, password })) => {
-                let mut value = String::from("Basic ");
-                base64::Engine::encode_string(
-                    &base64::engine::general_purpose::STANDARD,
-                    format!("{username}:{password}"),
-                    &mut value,
-                );
-                value
-            }
-            _ => return self.accept(first).await,
-        };
-        let second = self.once(&method, &url, body, Some(&authorization)).await?;
-        self.accept(second).await
+        let challenge = (first.status() == StatusCode::UNAUTHORIZED).then(|| Challenge::of(first.headers())).flatten();
+        let Some(challenge) = challenge else { return Ok(first) };
+        let authorization = format!("Bearer {}", self.fetch_token(&challenge, credential).await?);
+        *self.token.lock().await = Some(authorization.clone());
+        self.once(&method, &url, body, Some(&authorization)).await
     }
 
     async fn once(
@@ -177,52 +186,39 @@ impl Client {
         request.send().await.map_err(|error| self.broken(&error))
     }
 
-    /// Gets a token from the endpoint a challenge names (distribution's token specification; OAuth 2's refresh grant
-    /// for identity tokens).
-    async fn fetch_token(
-        &self,
-        realm: &Url,
-        service: Option<&str>,
-        scope: Option<&str>,
-        credential: Option<Credential>,
-    ) -> Result<String, Failure> {
+    /// Gets a token from the endpoint a challenge names: OAuth 2's refresh grant for an identity token, distribution's
+    /// token specification for nobody.
+    async fn fetch_token(&self, challenge: &Challenge, credential: Option<Credential>) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(alias = "access_token")]
             token: String,
         }
+        let Challenge { realm, service, scope } = challenge;
         if self.base.scheme() == "https" && realm.scheme() != "https" && credential.is_some() {
             return Err(Failure::invalid(format!(
-                "{} names the token endpoint {realm}, which is not https: the password is not sent there",
+                "{} names the token endpoint {realm}, which is not https: the login is not sent there",
                 self.registry()
             )));
         }
         let mut parameters: Vec<(&str, &str)> = Vec::new();
-        parameters.extend(service.map(|service| ("service", service)));
-        let request = match credential {
+        parameters.extend(service.as_deref().map(|service| ("service", service)));
+        let request = match &credential {
             Some(Credential::Identity(token)) => {
-                parameters.extend(scope.map(|scope| ("scope", scope)));
-                let form: Vec<(&str, &str)> = parameters
-                    .iter()
-                    .copied()
-                    .chain([
-                        ("grant_type", "refresh_token"),
-                        ("client_id", "berth-registry"),
-                        ("refresh_token", token.as_str()),
-                    ])
-                    .collect();
-                self.http.post(realm.clone()).form(&form)
+                parameters.extend(scope.as_deref().map(|scope| ("scope", scope)));
+                parameters.extend([
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "berth-registry"),
+                    ("refresh_token", token),
+                ]);
+                self.http.post(realm.clone()).form(&parameters)
             }
-            credential => {
+            _ => {
                 // Several scopes of one challenge are parameters of their own.
-                parameters.extend(scope.into_iter().flat_map(|scope| scope.split(' ')).map(|scope| ("scope", scope)));
+                parameters.extend(scope.iter().flat_map(|scope| scope.split(' ')).map(|scope| ("scope", scope)));
                 let mut url = realm.clone();
                 url.query_pairs_mut().extend_pairs(&parameters);
-                let request = self.http.get(url);
-                match credential {
-                    Some(Credential::Basic { username, password }) => request.basic_auth(username, Some(password)),
-                    _ => request,
-                }
+                self.http.get(url)
             }
         };
         let answer = request.send().await.map_err(|error| self.broken(&error))?;

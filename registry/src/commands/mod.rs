@@ -2,10 +2,21 @@
 //! results look ([`output`]), who the caller is ([`login`]) and how a registry is asked ([`client`]).
 
 mod challenge;
+pub mod cleanup;
 pub mod client;
 pub mod deploy_token;
 pub mod exit;
+pub mod fsck;
+pub mod gc;
 pub mod hash_password;
 pub mod login;
+mod offline;
 pub mod output;
+pub mod plan;
+pub mod plan_view;
+pub mod progress;
+pub mod report;
+pub mod repositories;
 pub mod serve;
+mod site;
+pub mod tags;

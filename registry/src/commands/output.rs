@@ -66,6 +66,30 @@ impl Look {
         if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
+    /// Text broken into lines at blanks, those after the first indented to stand below it.
+    pub fn paragraph(self, lead: &str, text: &str) -> String {
+        let width = usize::from(self.width.unwrap_or(u16::MAX));
+        let indent = " ".repeat(lead.len());
+        let (mut paragraph, mut line) = (String::new(), lead.to_owned());
+        let mut empty = true;
+        for word in text.split(' ') {
+            if !empty && line.chars().count() + 1 + word.chars().count() > width {
+                paragraph.push_str(&line);
+                paragraph.push('\n');
+                line.clone_from(&indent);
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        paragraph.push_str(&line);
+        paragraph.push('\n');
+        paragraph
+    }
+
     /// A table without lines, its header in capitals, as `kubectl` prints them. `right` names the columns of numbers.
     pub fn table(self, header: &[&str], right: &[usize]) -> Table {
         let mut table = Table::new();
@@ -219,15 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn paragraphs_break_at_blanks_and_stand_below_their_beginning() {
+        let look = Look { width: Some(20), colour: false };
+        assert_eq!(look.paragraph("Note: ", "one two three four five"), "Note: one two three\n      four five\n");
+        assert_eq!(look.paragraph("Note: ", &"x".repeat(30)), format!("Note: {}\n", "x".repeat(30)));
+        assert_eq!(Look::PLAIN.paragraph("", "one two"), "one two\n");
+    }
+
+    #[test]
     fn tables_on_a_terminal_stay_within_its_width() {
         let look = Look { width: Some(80), colour: true };
         let mut table = look.table(&["TAG", "WHY"], &[]);
         table.add_row(["v1", &"because ".repeat(40)]);
-        let text = look_without_escapes(&lines(&table));
+        let text = without_escapes(&lines(&table));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
-    fn look_without_escapes(text: &str) -> String {
+    fn without_escapes(text: &str) -> String {
         let mut plain = String::new();
         let mut escape = false;
         for c in text.chars() {

@@ -20,8 +20,10 @@ use crate::args::{Clocks, StorageUrl};
 use crate::auth::authority::{Authority, Nobody};
 use crate::auth::identity::IdentityService;
 use crate::auth::{Access, Clock, Keys, ServiceName, TrustedProxies, UsersAuthority, UsersFile, token_router};
+use crate::cleanup::{Clusters, Runs, Scheduler};
 use crate::configuration::{Current, Source};
 use crate::http::Api;
+use crate::http::rest::Rest;
 use crate::http::server::Server;
 use crate::metrics::HttpMetrics;
 use crate::storage::Storage;
@@ -136,9 +138,11 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         configuration: current.clone(),
         tasks: TaskTracker::new(),
     };
+    let clusters = if arguments.manifests.is_some() { Clusters::None } else { Clusters::Recorded };
+    let runs = Runs::new(storage.clone(), current.clone(), clusters);
+    let beside = token_router(access).merge(http::rest::router(Rest { api: api.clone(), runs: runs.clone() }));
     let readiness = Readiness::default();
-    let clients =
-        listen(arguments.listen, http::router(api.clone(), token_router(access), http_metrics), "--listen").await?;
+    let clients = listen(arguments.listen, http::router(api.clone(), beside, http_metrics), "--listen").await?;
     let operators =
         listen(arguments.admin, admin::router(Arc::new(families), level, readiness.clone()), "--admin").await?;
     tracing::info!(address = %operators.address(), "admin listening");
@@ -150,6 +154,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     background.spawn(async move { collector.run_collector(collect.cancelled()).await });
     let counting = metrics::follow_configuration(problems, current.changes());
     background.spawn(stop.clone().run_until_cancelled_owned(counting));
+    if arguments.manifests.is_some() && arguments.schedule == Switch::On {
+        background.spawn(Scheduler::new(runs.clone(), current.clone()).run(stop.clone()));
+    }
     background.spawn(stop.clone().run_until_cancelled_owned(configuration::follow(current, source)));
     background.spawn(stop.clone().run_until_cancelled_owned(keys.keep_renewed()));
     background.close();
@@ -158,6 +165,8 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 
     readiness.set(false);
     stop.cancel();
+    // Runs end at their next batch, and with them the answers that follow them.
+    runs.stop().await;
     drain(clients, &api, arguments.drain.into()).await;
     background.wait().await;
     operators.drain(Duration::from_secs(1)).await;

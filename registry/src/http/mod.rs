@@ -31,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use api::Api;
 pub(crate) use api::identified;
 pub use exchange::{Exchange, REQUEST_ID};
+pub use routes::api as rest;
 
 use crate::metrics::HttpMetrics;
 

@@ -1,0 +1,56 @@
+//! `registry gc`: reclaims space, beside running registries or without any (DESIGN §5).
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use super::output::{self, Format, bytes, count};
+use super::site;
+use crate::args::{Clocks, StorageUrl};
+use crate::storage::Collected;
+
+/// Flags of `registry gc`.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Where the data is: dir:PATH or s3://BUCKET[/PREFIX].
+    #[arg(long, value_name = "URL")]
+    pub storage: StorageUrl,
+    /// Free what can be freed now and end. Without it, go on until SIGTERM, as every running registry does.
+    #[arg(long)]
+    pub once: bool,
+    #[command(flatten)]
+    pub clocks: Clocks,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Collects.
+///
+/// # Errors
+/// A [`Failure`] with the exit code of DESIGN §7.
+pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let storage = site::open(&arguments.storage, arguments.clocks).await?;
+    if !arguments.once {
+        storage.run_collector(site::until_told_to_end()).await;
+        return Ok(Exit::Done);
+    }
+    let freed = storage.collect_all().await.map_err(site::failed)?;
+    match arguments.output {
+        Format::Json => output::print_json(&freed)?,
+        Format::Table => output::print(&sentence(&freed))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// What was freed, in a sentence.
+pub(super) fn sentence(freed: &Collected) -> String {
+    if *freed == Collected::default() {
+        return "Nothing to free.\n".to_owned();
+    }
+    format!(
+        "Freed {}: {}, {}, {}.\n",
+        bytes(freed.bytes),
+        count(freed.manifests, "manifest"),
+        count(freed.blobs, "blob"),
+        count(freed.uploads, "unfinished upload"),
+    )
+}

@@ -1,0 +1,44 @@
+//! What the commands that work on a store directly have in common.
+
+use super::exit::Failure;
+use crate::args::{Clocks, StorageUrl};
+use crate::storage::{Settings, Storage};
+use crate::store::StoreError;
+
+/// Opens a store that is there already.
+///
+/// # Errors
+/// [`Failure`] with exit code 78 for a folder or bucket that is not there or cannot be used.
+pub(super) async fn open(url: &StorageUrl, clocks: Clocks) -> Result<Storage, Failure> {
+    let [grace, quarantine, undo] = clocks.checked()?;
+    if let StorageUrl::Directory(path) = url
+        && !path.is_dir()
+    {
+        return Err(Failure::invalid(format!("there is no folder {}: check --storage", path.display())));
+    }
+    let store = url.open().await.map_err(Failure::invalid)?;
+    Ok(Storage::new(store, Settings { grace, quarantine, undo, ..Settings::default() }))
+}
+
+/// A failure of the store in the middle: what was done is done, the rest can be done again.
+pub(super) fn failed(error: StoreError) -> Failure {
+    match error {
+        StoreError::Denied { .. } => Failure::not_permitted(error),
+        StoreError::Misconfigured { .. } => Failure::invalid(error),
+        _ => Failure::temporary(error),
+    }
+}
+
+/// Resolves when the process is asked to end.
+pub(super) async fn until_told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        // Without the signal the default action ends the process.
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
