@@ -18,6 +18,9 @@ use tokio::time::{Instant, Sleep};
 /// How long a connection may wait for the next request. Go clients keep theirs for up to 90 seconds and cannot repeat
 /// a POST on one that has just been closed.
 const IDLE: Duration = Duration::from_secs(120);
+/// What a connection reads ahead, in bytes; many wait with a full one for memory to upload into. Also the most that
+/// the head of a request may have.
+const BUFFER: usize = 64 << 10;
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING: Duration = Duration::from_secs(60);
 /// Requests at once on one HTTP/2 connection.
@@ -46,7 +49,7 @@ impl Server {
         let handle = Handle::new();
         let mut server = axum_server::Server::<SocketAddr>::from_listener(listener).acceptor(Lingerer);
         let builder = server.http_builder();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
         builder
             .http2()
             .timer(TokioTimer::new())
