@@ -9,7 +9,7 @@ use berth_crds::duration::Span;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::exit::{Exit, Failure};
-use crate::commands::{cleanup, deploy_token, fsck, gc, hash_password, plan, repositories, serve, tags};
+use crate::commands::{cleanup, deploy_token, fsck, gc, hash_password, plan, repositories, serve, status, tags};
 pub use crate::store::location::StorageUrl;
 
 /// A container registry for Kubernetes: one bucket, no database.
@@ -39,6 +39,8 @@ pub enum Command {
     Tags(tags::Arguments),
     /// List repositories, who sees them, and which policy cleans them up.
     Repositories(repositories::Arguments),
+    /// Show what became of each object, of a registry that was started with --manifests.
+    Status(status::Arguments),
     /// Reclaim space that nothing refers to any more.
     ///
     /// Works beside running registries, which do the same in the background.
@@ -68,6 +70,7 @@ impl Command {
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Tags(arguments) => tags::run(arguments).await,
             Self::Repositories(arguments) => repositories::run(arguments).await,
+            Self::Status(arguments) => status::run(arguments).await,
             Self::Gc(arguments) => gc::run(arguments).await,
             Self::Fsck(arguments) => fsck::run(arguments).await,
             Self::HashPassword => hash_password::run(),

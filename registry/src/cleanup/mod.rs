@@ -12,6 +12,7 @@
 //! | `store` | runs in the bucket |
 //! | `summary`, `state` | what a run says of itself, at the end and meanwhile |
 //! | `schedule`, `claims` | due policies, of `serve --manifests` |
+//! | `status` | what became of each object, of `serve --manifests` |
 
 mod claims;
 mod execute;
@@ -22,6 +23,7 @@ mod planning;
 mod run;
 mod schedule;
 mod state;
+mod status;
 mod store;
 mod summary;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use names::{PolicyName, PolicyNameError, RunId, RunIdError};
 pub use run::{Runs, Start, StartError};
 pub use schedule::Scheduler;
 pub use state::{Phase, RunFailure, RunState};
+pub use status::{KindStatus, ObjectStatus, Status, StatusDocument, StatusPlace};
 pub use store::LastRun;
 
 /// A run says something at least this often, so that nobody takes silence for death.

@@ -40,6 +40,8 @@ struct Inner {
     runs: RunStore,
     /// Attempts under way in this process; whoever asks for the same run joins.
     active: Mutex<HashMap<RunId, watch::Receiver<RunState>>>,
+    /// Counts the runs that ended here, for who shows the last one.
+    ended: watch::Sender<u64>,
     /// Asks attempts to end at the next batch.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -66,8 +68,8 @@ pub enum StartError {
         .loaded.map_or_else(|| "no revision".to_owned(), |loaded| format!("revision {loaded}"))
     )]
     Behind { policy: PolicyName, loaded: Option<u64>, wanted: u64 },
-    #[error("the run {run} is one of {policy}: give this one another id")]
-    AnotherRun { run: RunId, policy: PolicyName },
+    #[error("there is another run {run}, {what}: give this one an id of its own")]
+    AnotherRun { run: RunId, what: String },
     #[error("the plan cannot be executed: {0}")]
     Plan(String),
     #[error("the run could not be looked up: {0}")]
@@ -81,6 +83,7 @@ impl Runs {
             source: Source { storage, configuration, clusters },
             runs,
             active: Mutex::default(),
+            ended: watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -168,7 +171,12 @@ impl Runs {
         if let Some(stored) = self.inner.runs.head(&run).await?
             && (stored.policy != head.policy || stored.saved != head.saved || stored.dry_run != head.dry_run)
         {
-            return Err(StartError::AnotherRun { run, policy: stored.policy });
+            let what = match (stored.saved, stored.dry_run) {
+                (true, _) => format!("of a saved plan of {}", stored.policy),
+                (false, true) => format!("a dry run of {}", stored.policy),
+                (false, false) => format!("of {}", stored.policy),
+            };
+            return Err(StartError::AnotherRun { run, what });
         }
         let first = RunState::planning(run.clone(), head.policy.clone(), head.dry_run, head.start_time);
         let (sender, receiver) = watch::channel(first);
@@ -230,6 +238,11 @@ impl Runs {
         let Some(stored) = self.inner.runs.plan(run).await? else { return Ok(None) };
         let done = self.inner.runs.done(run).await?;
         Ok(Some(with_outcomes(stored.plan, &done)))
+    }
+
+    /// Notifies of every run that ends in this process.
+    pub(super) fn ended(&self) -> watch::Receiver<u64> {
+        self.inner.ended.subscribe()
     }
 
     /// The last run of a policy that ended or failed.
@@ -352,6 +365,7 @@ impl Attempt<'_> {
         if let Err(error) = self.inner.runs.put_last(policy, &LastRun { summary, failure }).await {
             tracing::warn!(%policy, %error, "the policy's last run could not be written down");
         }
+        self.inner.ended.send_modify(|count| *count += 1);
     }
 }
 

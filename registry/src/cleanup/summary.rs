@@ -26,7 +26,7 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
         for verdict in &image.verdicts {
             let outcome = done.outcomes.get(&(image.image.clone(), verdict.tag.clone()));
             planned += u64::from(verdict.action == Action::Delete);
-            let (fate, reason) = fate(verdict, outcome, head.dry_run);
+            let (fate, reason) = fate(verdict, outcome, head);
             *by_reason.entry(reason.as_str().to_owned()).or_default() += 1;
             match fate {
                 // A dry run deletes nothing; what it would delete is counted by reason, and told by its plan.
@@ -80,11 +80,13 @@ enum Fate {
     Gone,
 }
 
-fn fate(verdict: &Verdict, outcome: Option<&Outcome>, dry_run: bool) -> (Fate, Reason) {
+fn fate(verdict: &Verdict, outcome: Option<&Outcome>, head: &Head) -> (Fate, Reason) {
     match (verdict.action, outcome) {
         (Action::Keep, _) => (Fate::Kept, verdict.reason),
+        // A saved plan is done when its deletions are; it says nothing about a later one.
+        (Action::Later, _) if head.saved => (Fate::Kept, verdict.reason),
         (Action::Later, _) => (Fate::Open, verdict.reason),
-        (Action::Delete, None) if dry_run => (Fate::Deleted, verdict.reason),
+        (Action::Delete, None) if head.dry_run => (Fate::Deleted, verdict.reason),
         (Action::Delete, None) => (Fate::Open, Reason::LimitReached),
         (Action::Delete, Some(Outcome::Deleted)) => (Fate::Deleted, verdict.reason),
         (Action::Delete, Some(Outcome::Gone)) => (Fate::Gone, Reason::Gone),

@@ -181,15 +181,15 @@ fn read_plan(path: &Path) -> Result<Plan, Failure> {
 fn sentence(report: &RunSummary) -> String {
     let mut text = String::new();
     let took = report.completion_time.as_ref().map(|end| end.0.duration_since(report.start_time.0));
+    let took = took.filter(|took| took.as_secs() > 0);
     let took = took.map(|took| format!(" in {}", output::age(took))).unwrap_or_default();
     let tags = count(report.deleted, "tag");
     match report.result {
         _ if report.dry_run => text.push_str("Dry run: nothing was deleted.\n"),
         RunResult::Completed => text.push_str(&format!("Completed: {tags} deleted, {} kept{took}.\n", report.kept)),
         RunResult::NothingToDo => text.push_str("Nothing to do.\n"),
-        RunResult::Unfinished => text.push_str(&format!(
-            "Unfinished: {tags} deleted{took}, then a limit of the policy was reached. The next run goes on.\n"
-        )),
+        RunResult::Unfinished => text
+            .push_str(&format!("Unfinished: {tags} deleted{took}, then a limit was reached. The next run goes on.\n")),
         RunResult::Failed => text.push_str(&format!("Failed: {tags} deleted{took}.\n")),
     }
     for (reason, what) in [

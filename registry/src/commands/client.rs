@@ -189,10 +189,11 @@ impl Client {
     /// Gets a token from the endpoint a challenge names: OAuth 2's refresh grant for an identity token, distribution's
     /// token specification for nobody.
     async fn fetch_token(&self, challenge: &Challenge, credential: Option<Credential>) -> Result<String, Failure> {
+        /// The specification names the field twice: as its own and as OAuth 2's.
         #[derive(Deserialize)]
         struct Answer {
-            #[serde(alias = "access_token")]
-            token: String,
+            token: Option<String>,
+            access_token: Option<String>,
         }
         let Challenge { realm, service, scope } = challenge;
         if self.base.scheme() == "https" && realm.scheme() != "https" && credential.is_some() {
@@ -225,7 +226,8 @@ impl Client {
         let answer = self.accept(answer).await?;
         let bytes = answer.bytes().await.map_err(|error| self.broken(&error))?;
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|error| self.not_ours(&error))?;
-        Ok(answer.token)
+        let token = answer.token.or(answer.access_token);
+        token.ok_or_else(|| Failure::invalid(format!("{realm} gave no token")))
     }
 
     async fn accept(&self, answer: reqwest::Response) -> Result<reqwest::Response, Failure> {
@@ -244,16 +246,15 @@ impl Client {
         let said = registry_message(body).unwrap_or_else(|| format!("{registry} answered {status}"));
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let anonymous = matches!(self.login, Login::Anonymous);
-                let advice = if anonymous {
+                let advice = if matches!(self.login, Login::Anonymous) {
                     format!(
-                        "You are not logged in at {registry}: use podman login or docker login, --username with \
+                        "\nYou are not logged in at {registry}: use podman login or docker login, --username with \
                          --password-stdin, or --token-file."
                     )
                 } else {
-                    "Ask an owner of the namespace for the role that permits it.".to_owned()
+                    String::new()
                 };
-                Failure::not_permitted(format!("not permitted: {said}\n{advice}"))
+                Failure::not_permitted(format!("not permitted: {said}{advice}"))
             }
             StatusCode::PRECONDITION_FAILED => Failure::temporary(said),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::temporary(said),

@@ -19,4 +19,5 @@ pub mod report;
 pub mod repositories;
 pub mod serve;
 mod site;
+pub mod status;
 pub mod tags;

@@ -26,7 +26,7 @@ impl Extent {
 
 /// The text of a plan.
 pub fn render(plan: &Plan, extent: Extent, look: Look) -> String {
-    let mut text = format!("{} {}\n", look.bold(&format!("Plan of {}", plan.policy)), look.dim(&moment(plan.now)));
+    let mut text = format!("{} {}\n", look.bold(&format!("Plan of {},", plan.policy)), look.dim(&moment(plan.now)));
     for note in &plan.notes {
         text.push_str(&look.paragraph("Note: ", note));
     }

@@ -20,7 +20,7 @@ use crate::args::{Clocks, StorageUrl};
 use crate::auth::authority::{Authority, Nobody};
 use crate::auth::identity::IdentityService;
 use crate::auth::{Access, Clock, Keys, ServiceName, TrustedProxies, UsersAuthority, UsersFile, token_router};
-use crate::cleanup::{Clusters, Runs, Scheduler};
+use crate::cleanup::{Clusters, Runs, Scheduler, Status, StatusPlace};
 use crate::configuration::{Current, Source};
 use crate::http::Api;
 use crate::http::rest::Rest;
@@ -140,7 +140,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     };
     let clusters = if arguments.manifests.is_some() { Clusters::None } else { Clusters::Recorded };
     let runs = Runs::new(storage.clone(), current.clone(), clusters);
-    let beside = token_router(access).merge(http::rest::router(Rest { api: api.clone(), runs: runs.clone() }));
+    let status = Status::new(runs.clone(), current.clone());
+    let rest = Rest { api: api.clone(), runs: runs.clone(), status: status.clone() };
+    let beside = token_router(access).merge(http::rest::router(rest));
     let readiness = Readiness::default();
     let clients = listen(arguments.listen, http::router(api.clone(), beside, http_metrics), "--listen").await?;
     let operators =
@@ -154,8 +156,15 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     background.spawn(async move { collector.run_collector(collect.cancelled()).await });
     let counting = metrics::follow_configuration(problems, current.changes());
     background.spawn(stop.clone().run_until_cancelled_owned(counting));
-    if arguments.manifests.is_some() && arguments.schedule == Switch::On {
-        background.spawn(Scheduler::new(runs.clone(), current.clone()).run(stop.clone()));
+    if arguments.manifests.is_some() {
+        let place = match &arguments.storage {
+            StorageUrl::Directory(folder) => StatusPlace::File(folder.join("status.json")),
+            StorageUrl::S3 { .. } => StatusPlace::Bucket,
+        };
+        background.spawn(status.follow(place, stop.clone()));
+        if arguments.schedule == Switch::On {
+            background.spawn(Scheduler::new(runs.clone(), current.clone()).run(stop.clone()));
+        }
     }
     background.spawn(stop.clone().run_until_cancelled_owned(configuration::follow(current, source)));
     background.spawn(stop.clone().run_until_cancelled_owned(keys.keep_renewed()));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use berth_crds::access::Guard;
-use berth_crds::configuration::{Compiled, Configuration};
+use berth_crds::configuration::{Compiled, Configuration, Outcome};
 use berth_crds::kinds::Indexes;
 use berth_crds::name::{RepositoryName, TagName};
 use serde::Serialize;
@@ -24,6 +24,7 @@ pub use source::{Loaded, Source};
 pub struct Current {
     document: Arc<ArcSwap<Configuration>>,
     compiled: Arc<ArcSwap<Compiled>>,
+    outcomes: Arc<ArcSwap<Vec<Outcome>>>,
     status: watch::Sender<Status>,
 }
 
@@ -45,13 +46,14 @@ impl Current {
     /// # Errors
     /// One sentence per problem: there is no last good state to keep.
     pub fn new(loaded: Loaded) -> Result<Self, Vec<String>> {
-        let Loaded { configuration, remarks } = loaded;
+        let Loaded { configuration, remarks, outcomes } = loaded;
         let compiled = compiled(&configuration)?;
         let status = Status { revision: configuration.revision.clone(), problems: Vec::new(), remarks };
         report(&status);
         Ok(Self {
             document: Arc::new(ArcSwap::from_pointee(configuration)),
             compiled: Arc::new(ArcSwap::from_pointee(compiled)),
+            outcomes: Arc::new(ArcSwap::from_pointee(outcomes)),
             status: watch::Sender::new(status),
         })
     }
@@ -64,6 +66,11 @@ impl Current {
     /// The same document with its patterns and schedules ready to use.
     pub fn compiled(&self) -> Arc<Compiled> {
         self.compiled.load_full()
+    }
+
+    /// What became of each object in force; empty where the operator knows it.
+    pub fn outcomes(&self) -> Arc<Vec<Outcome>> {
+        self.outcomes.load_full()
     }
 
     /// Notifies of every change, problems included. The document is swapped before its revision shows here.
@@ -106,8 +113,9 @@ impl Current {
     }
 
     fn put_in_force(&self, loaded: Loaded, before: &Status) -> Result<Status, Vec<String>> {
-        let Loaded { configuration, remarks } = loaded;
+        let Loaded { configuration, remarks, outcomes } = loaded;
         let revision = configuration.revision.clone();
+        self.outcomes.store(Arc::new(outcomes));
         if revision != before.revision {
             let compiled = compiled(&configuration)?;
             self.compiled.store(Arc::new(compiled));
@@ -168,7 +176,7 @@ mod tests {
     fn loaded(indexes: Indexes) -> Loaded {
         let entry = RepositoryEntry { indexes, ..repository() };
         let configuration = Configuration::new([("team-a/shop".parse().unwrap(), entry)].into(), BTreeMap::new());
-        Loaded { configuration, remarks: Vec::new() }
+        Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() }
     }
 
     #[test]

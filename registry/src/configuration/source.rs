@@ -21,6 +21,8 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// What wants attention and is still usable, one sentence each.
     pub remarks: Vec<String>,
+    /// What became of each object; empty for a document, whose writer knows.
+    pub outcomes: Vec<Outcome>,
 }
 
 impl Source {
@@ -61,7 +63,7 @@ fn read_document(file: &Path) -> Result<Loaded, Vec<String>> {
     let problem = |cause: &dyn fmt::Display| vec![format!("{}: {cause}", file.display())];
     let bytes = std::fs::read(file).map_err(|cause| problem(&cause))?;
     let configuration = Configuration::from_json_bytes(&bytes).map_err(|cause| problem(&cause))?;
-    Ok(Loaded { configuration, remarks: Vec::new() })
+    Ok(Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() })
 }
 
 fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {
@@ -75,7 +77,7 @@ fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {
     if outcomes.is_empty() {
         remarks.push(format!("{} holds no objects: nothing can be pushed or pulled yet", folder.display()));
     }
-    Ok(Loaded { configuration, remarks })
+    Ok(Loaded { configuration, remarks, outcomes })
 }
 
 /// What the author of an object should know, as far as it is not simply in force.

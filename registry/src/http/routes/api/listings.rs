@@ -122,6 +122,34 @@ pub(super) async fn repositories(State(rest): State<Rest>, parts: Parts) -> Resu
     Ok(document(&Repositories { repositories }))
 }
 
+/// `GET /api/v1/status`: what became of each object, as far as the caller may see it.
+pub(super) async fn status(State(rest): State<Rest>, parts: Parts) -> Result<Response, Problem> {
+    let caller = lister(&rest, &parts).await?;
+    let mut status = rest.status.read(Timestamp::now()).await?;
+    let mut namespaces: BTreeMap<String, bool> = BTreeMap::new();
+    let mut visible = Vec::new();
+    for object in status.objects {
+        let listable = match object.repository() {
+            Some(repository) => rest.api.access.listable(&caller, &repository.into()).await?,
+            None => false,
+        };
+        let seen = match namespaces.get(&object.namespace) {
+            _ if listable => true,
+            Some(seen) => *seen,
+            None => {
+                let seen = rest.api.access.may_run(&caller, &object.namespace).await?;
+                namespaces.insert(object.namespace.clone(), seen);
+                seen
+            }
+        };
+        if seen {
+            visible.push(object);
+        }
+    }
+    status.objects = visible;
+    Ok(document(&status))
+}
+
 async fn lister(rest: &Rest, parts: &Parts) -> Result<Caller, Problem> {
     let caller = rest.api.access.authorize_listing(parts).await?;
     identified(parts, &caller);

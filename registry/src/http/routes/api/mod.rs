@@ -8,6 +8,7 @@
 //! | `GET runs/{id}`, `GET runs/{id}/plan` | as starting the run |
 //! | `GET images`, `GET repositories` | shows what the caller may list |
 //! | `GET tags?image=` | pull |
+//! | `GET status` | repositories: list; policies and visibilities: running policies of the namespace |
 
 mod answers;
 mod listings;
@@ -17,7 +18,7 @@ pub mod wire;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::cleanup::Runs;
+use crate::cleanup::{Runs, Status};
 use crate::http::Api;
 
 /// What the routes have at hand beyond [`Api`].
@@ -25,6 +26,7 @@ use crate::http::Api;
 pub struct Rest {
     pub api: Api,
     pub runs: Runs,
+    pub status: Status,
 }
 
 /// The routes below `/api/v1`.
@@ -37,5 +39,6 @@ pub fn router(rest: Rest) -> Router {
         .route("/api/v1/images", get(listings::images))
         .route("/api/v1/tags", get(listings::tags))
         .route("/api/v1/repositories", get(listings::repositories))
+        .route("/api/v1/status", get(listings::status))
         .with_state(rest)
 }
