@@ -8,7 +8,6 @@ use berth_crds::duration::Span;
 use berth_crds::kinds::{RunResult, RunSummary};
 use berth_crds::name::{ImageName, TagName};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +19,7 @@ use super::names::{PolicyName, PolicyNameError, RunId};
 use super::planning;
 use super::state::{Phase, RunFailure, RunState};
 use super::store::{Done, Head, LastRun, Pieces, RunStore, StoredRun};
-use super::summary::{report, with_outcomes};
+use super::summary::{report, whole_second, with_outcomes};
 use crate::configuration::Current;
 use crate::storage::Storage;
 use crate::store::{Store, StoreError};
@@ -277,8 +276,8 @@ impl Attempt<'_> {
             Err(failure) => {
                 let failed = RunSummary {
                     id: self.run.to_string(),
-                    start_time: Time(begin),
-                    completion_time: Some(Time(Timestamp::now())),
+                    start_time: whole_second(begin),
+                    completion_time: Some(whole_second(Timestamp::now())),
                     result: RunResult::Failed,
                     dry_run,
                     deleted: 0,

@@ -44,7 +44,7 @@ struct Inner {
     runs: Runs,
     configuration: Current,
     claims: Claims,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
     /// What this replica knows, so that a look costs no request: per policy and schedule.
     known: Mutex<BTreeMap<(PolicyName, String), Known>>,
     running: Mutex<BTreeSet<PolicyName>>,
@@ -67,7 +67,7 @@ impl Scheduler {
             runs,
             configuration,
             claims,
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Semaphore::new(AT_ONCE),
             known: Mutex::default(),
             running: Mutex::default(),
         };
@@ -78,18 +78,29 @@ impl Scheduler {
     pub async fn run(self, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            let now = Timestamp::now();
-            for due in self.due(now) {
-                let (scheduler, permits) = (self.clone(), Arc::clone(&self.inner.permits));
-                tasks.spawn(async move {
-                    let Ok(_permit) = permits.acquire_owned().await else { return };
-                    scheduler.settle(&due, Timestamp::now()).await;
-                    scheduler.lock_running().remove(&due.policy);
-                });
+            for due in self.due(Timestamp::now()) {
+                let scheduler = self.clone();
+                tasks.spawn(async move { scheduler.take(due, Timestamp::now()).await });
             }
         }
         tasks.close();
         tasks.wait().await;
+    }
+
+    /// One look and everything that follows from it.
+    #[cfg(test)]
+    pub(super) async fn look(&self, now: Timestamp) {
+        for due in self.due(now) {
+            self.take(due, now).await;
+        }
+    }
+
+    /// Settles what a look found, as soon as there is room for it.
+    async fn take(&self, due: Due, now: Timestamp) {
+        if let Ok(_permit) = self.inner.permits.acquire().await {
+            self.settle(&due, now).await;
+        }
+        self.lock_running().remove(&due.policy);
     }
 
     /// One look: policies whose latest slot is not known to be settled, and which are not being run here. They are

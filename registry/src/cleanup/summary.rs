@@ -53,8 +53,8 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
     };
     let report = RunSummary {
         id: run.to_string(),
-        start_time: Time(head.start_time),
-        completion_time: Some(Time(end)),
+        start_time: whole_second(head.start_time),
+        completion_time: Some(whole_second(end)),
         result,
         dry_run: head.dry_run,
         deleted,
@@ -67,6 +67,11 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
         plan: Some(run.to_string()),
     };
     bounded(report)
+}
+
+/// A time as Kubernetes writes it, so that a report reads back as it was written.
+pub(super) fn whole_second(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 /// Where a tag is after the run.

@@ -1,6 +1,10 @@
-//! Runs end to end over the store in memory.
+//! Runs over the store in memory: here the deletions of a stored plan, in the rooms below everything from the policy on.
 
 #![allow(clippy::unwrap_used)]
+
+mod in_use;
+mod runs;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,161 @@
+//! From the policy as it is loaded to the report.
+
+use berth_crds::kinds::RunSummary;
+
+use super::*;
+use crate::cleanup::{Clusters, Phase, RunState, Runs, Start, StartError};
+use crate::configuration::{Current, Source};
+
+pub(super) const POLICY: &str = "
+apiVersion: berth.dev/v1alpha1
+kind: ContainerRepository
+metadata: {namespace: team-a, name: shop}
+spec:
+  tags: [{name: releases, matching: ['^v'], rule: Immutable}]
+---
+apiVersion: berth.dev/v1alpha1
+kind: CleanupPolicy
+metadata: {namespace: team-a, name: nightly}
+spec:
+  schedule: {cron: '0 3 * * *'}
+  keep: {mostRecent: 1}
+  remove: {tagsMatching: ['.*']}
+  limits: {maxDeletions: 2}
+";
+
+pub(super) fn configuration(text: &str) -> Current {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    Current::new(Source::Manifests(folder.path().to_owned()).read().unwrap()).unwrap()
+}
+
+pub(super) fn runs(site: &Site, text: &str) -> Runs {
+    Runs::new(site.storage.clone(), configuration(text), Clusters::None)
+}
+
+fn start(run: &str) -> Start {
+    Start { run: run.parse().unwrap(), dry_run: false, minimum_revision: None }
+}
+
+pub(super) async fn end(runs: &Runs, start: Start) -> RunState {
+    let mut states = runs.start(&"team-a/nightly".parse().unwrap(), start).await.unwrap();
+    states.wait_for(RunState::is_final).await.unwrap().clone()
+}
+
+async fn report(runs: &Runs, start: Start) -> RunSummary {
+    let state = end(runs, start).await;
+    assert_eq!(state.phase, Phase::Finished, "{state:?}");
+    state.report.unwrap()
+}
+
+/// Pushes tags in this order, each in a millisecond of its own, so that there is a newest.
+pub(super) async fn push_in_order(site: &Site, names: &[&str]) {
+    for name in names {
+        site.push(name, name).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_deletes_what_its_plan_says_within_the_limit_and_the_next_one_goes_on() {
+    let site = Site::new();
+    push_in_order(&site, &["v1", "latest", "a", "b", "c", "d"]).await;
+    let runs = runs(&site, POLICY);
+
+    let first = report(&runs, start("one")).await;
+    assert_eq!((first.result, first.deleted, first.kept), (RunResult::Unfinished, 2, 3));
+    assert_eq!(site.tags().await, ["c", "d", "latest", "v1"], "the oldest went first");
+    assert_eq!(first.repositories[0].deleted, 2);
+    let plan = runs.plan(&"one".parse().unwrap()).await.unwrap().unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("no cluster")), "{:?}", plan.notes);
+
+    let again = report(&runs, start("one")).await;
+    assert_eq!(again, first, "a finished run is only reported");
+    assert_eq!(site.tags().await.len(), 4);
+
+    let second = report(&runs, start("two")).await;
+    assert_eq!((second.result, second.deleted), (RunResult::Completed, 1));
+    assert_eq!(site.tags().await, ["d", "latest", "v1"]);
+    assert_eq!(report(&runs, start("three")).await.result, RunResult::NothingToDo);
+    let last = runs.last(&"team-a/nightly".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((last.summary.id.as_str(), last.failure), ("three", None));
+}
+
+#[tokio::test]
+async fn a_dry_run_plans_and_deletes_nothing_also_when_the_policy_asks_for_it() {
+    let dry = POLICY.replace("schedule:", "dryRun: true\n  schedule:");
+    for (text, dry_run) in [(POLICY, true), (dry.as_str(), false)] {
+        let site = Site::new();
+        push_in_order(&site, &["a", "b"]).await;
+        let runs = runs(&site, text);
+        let report = report(&runs, Start { dry_run, ..start("dry") }).await;
+        assert!(report.dry_run);
+        assert_eq!((report.deleted, site.tags().await.len()), (0, 2));
+        let plan = runs.plan(&"dry".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(plan.summary.delete, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_start_says_why() {
+    let site = Site::new();
+    push_in_order(&site, &["a", "b"]).await;
+    let runs = runs(&site, POLICY);
+    let nightly = "team-a/nightly".parse().unwrap();
+    let refused = runs.start(&"team-a/weekly".parse().unwrap(), start("x")).await.unwrap_err();
+    assert!(matches!(refused, StartError::UnknownPolicy(_)), "{refused}");
+    let behind = Start { minimum_revision: Some(7), ..start("x") };
+    let refused = runs.start(&nightly, behind).await.unwrap_err();
+    assert!(matches!(refused, StartError::Behind { wanted: 7, .. }), "{refused}");
+    assert!(runs.state(&"x".parse().unwrap()).await.unwrap().is_none(), "nothing has happened");
+
+    report(&runs, Start { dry_run: true, ..start("x") }).await;
+    let refused = runs.start(&nightly, start("x")).await.unwrap_err().to_string();
+    assert!(refused.contains("a dry run of team-a/nightly") && refused.contains("id of its own"), "{refused}");
+}
+
+/// The planning included: a replica is killed after each of its requests, and another one is asked for the same run.
+#[tokio::test]
+async fn a_run_killed_anywhere_is_finished_by_another_replica() {
+    let mut kills = 0;
+    loop {
+        let store = MemoryStore::new();
+        let site = Site::over(Arc::new(store.clone()));
+        push_in_order(&site, &["a", "b", "c"]).await;
+        let doomed = store.named("doomed");
+        doomed.cut_after(kills);
+        let victim = Site::over(Arc::new(doomed.clone()));
+        let killed = runs(&victim, POLICY);
+        let finished = tokio::select! {
+            _ = end(&killed, start("one")) => true,
+            () = doomed.until_cut() => false,
+        };
+        let report = report(&runs(&site, POLICY), start("one")).await;
+        assert_eq!((report.result, report.deleted), (RunResult::Completed, 2), "killed after {kills} requests");
+        assert_eq!(site.tags().await, ["c"], "killed after {kills} requests");
+        if finished {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills >= 15, "the run makes more requests than {kills}");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_fails_the_run_and_the_status_shows_it() {
+    let store = MemoryStore::new();
+    let site = Site::over(Arc::new(store.clone()));
+    push_in_order(&site, &["a", "b"]).await;
+    // A piece of the plan is missing: the bucket was tampered with, or a lifecycle rule deletes too much.
+    let runs = runs(&site, POLICY);
+    report(&runs, Start { dry_run: true, ..start("one") }).await;
+    for key in store.snapshot().into_keys().filter(|key| key.contains("/plan.") || key.ends_with("/report")) {
+        store.delete(&key).await.unwrap();
+    }
+    let state = end(&runs, Start { dry_run: true, ..start("one") }).await;
+    assert_eq!(state.phase, Phase::Failed);
+    assert!(state.failure.unwrap().temporary);
+    let last = runs.last(&"team-a/nightly".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(last.summary.result, RunResult::Failed);
+    assert!(last.failure.unwrap().contains("not found"));
+}
