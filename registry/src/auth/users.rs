@@ -1,15 +1,16 @@
 //! The users file (DESIGN §4): who may log in with a password, and with which roles.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use berth_crds::access::Memberships;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::deploy_token;
 
@@ -117,10 +118,49 @@ impl Users {
     }
 }
 
+/// The memory of checks that are over, for the next ones. A check takes 19 MiB; given back to the allocator, every thread
+/// that ever checked a password would keep as much for itself.
+#[derive(Default)]
+pub(super) struct CheckMemory(Mutex<Vec<Vec<Block>>>);
+
+impl std::fmt::Debug for CheckMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckMemory").finish_non_exhaustive()
+    }
+}
+
+impl CheckMemory {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whether a password matches a hash. Takes tens of milliseconds of a core and tens of MiB: run it on a blocking thread.
-pub(super) fn check_password(password: &str, hash: &str) -> bool {
-    let Ok(hash) = PasswordHash::new(hash) else { return false };
-    password.len() <= MAX_PASSWORD && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+pub(super) fn check_password(password: &str, hash: &str, memory: &CheckMemory) -> bool {
+    if password.len() > MAX_PASSWORD {
+        return false;
+    }
+    let mut blocks = memory.lock().pop().unwrap_or_default();
+    let right = matches(password.as_bytes(), hash, &mut blocks).unwrap_or(false);
+    memory.lock().push(blocks);
+    right
+}
+
+/// What argon2's own verification does, in memory of ours; `None` for a hash that is none.
+fn matches(password: &[u8], hash: &str, blocks: &mut Vec<Block>) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    let needed = params.block_count();
+    if blocks.len() < needed {
+        blocks.resize(needed, Block::new());
+    }
+    let mut actual = vec![0; expected.len()];
+    let argon2 = Argon2::new(algorithm, version, params);
+    argon2.hash_password_into_with_memory(password, salt.as_ref(), &mut actual, &mut blocks[..needed]).ok()?;
+    Some(actual.ct_eq(expected.as_bytes()).into())
 }
 
 /// `registry hash-password`: the PHC string for a users file, argon2id with OWASP's parameters and a random salt.

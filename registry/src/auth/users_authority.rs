@@ -16,7 +16,7 @@ use super::authority::{Authenticated, AuthenticationError, Authority, AuthorityE
 use super::clock::Clock;
 use super::lockout::Lockouts;
 use super::subject::User;
-use super::users::{self, Users, UsersError};
+use super::users::{self, CheckMemory, Users, UsersError};
 
 /// How long a password that was right need not be checked again.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -34,6 +34,7 @@ pub struct UsersAuthority {
     users: ArcSwap<Users>,
     lockouts: Lockouts,
     checks: Arc<Semaphore>,
+    memory: Arc<CheckMemory>,
     /// Passwords found right a moment ago, as keyed hashes that mean nothing outside this process.
     right: moka::future::Cache<[u8; 32], ()>,
     key: [u8; 32],
@@ -56,6 +57,7 @@ impl UsersAuthority {
             users: ArcSwap::from_pointee(users),
             lockouts: Lockouts::new(clock),
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            memory: Arc::default(),
             right: moka::future::Cache::builder().max_capacity(1024).time_to_live(REMEMBERED).build(),
             key: rand::random(),
             checked: AtomicU64::new(0),
@@ -107,7 +109,13 @@ impl UsersAuthority {
     }
 
     /// A slow check, on a blocking thread, a few at once, with its consequences for the lock.
-    async fn check(&self, credential: Credential<'_>, name: &str, hash: &str) -> Result<(), AuthenticationError> {
+    async fn check(
+        &self,
+        credential: Credential<'_>,
+        name: &str,
+        hash: &str,
+        key: [u8; 32],
+    ) -> Result<(), AuthenticationError> {
         let busy = || AuthorityError("too many logins at once".to_owned());
         let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.checks).acquire_owned()).await;
         // Held until the outcome is noted, so that guesses sent all at once do not overtake the lock; and by the
@@ -116,15 +124,21 @@ impl UsersAuthority {
         if let Some(retry_after) = self.lockouts.locked_for(name, credential.client).await {
             return Err(AuthenticationError::Locked { retry_after });
         }
+        // Many requests that begin with one login wait here together; the first has checked it for all.
+        if self.right.contains_key(&key) {
+            return Ok(());
+        }
         self.checked.fetch_add(1, Ordering::Relaxed);
         let (password, hash, working) = (credential.secret.to_owned(), hash.to_owned(), Arc::clone(&permit));
+        let memory = Arc::clone(&self.memory);
         let check = tokio::task::spawn_blocking(move || {
-            let right = users::check_password(&password, &hash);
+            let right = users::check_password(&password, &hash, &memory);
             drop(working);
             right
         });
         if check.await.map_err(|error| AuthorityError(error.to_string()))? {
             self.lockouts.succeeded(name, credential.client).await;
+            self.right.insert(key, ()).await;
             Ok(())
         } else {
             self.lockouts.failed(name, credential.client).await;
@@ -190,10 +204,9 @@ impl Authority for UsersAuthority {
         let Some(name) = credential.name else { return Err(AuthenticationError::Refused) };
         let users = self.users.load_full();
         let hash = users.hash_of(name);
-        let memory = self.memory_key(name, credential.secret, hash);
-        if !self.right.contains_key(&memory) {
-            self.check(credential, name, hash).await?;
-            self.right.insert(memory, ()).await;
+        let key = self.memory_key(name, credential.secret, hash);
+        if !self.right.contains_key(&key) {
+            self.check(credential, name, hash, key).await?;
         }
         let entry = users.get(name).ok_or(AuthenticationError::Refused)?;
         let user = User { name: name.to_owned(), uid: entry.mark.clone(), ..User::default() };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::authority::{Authority as _, Credential as Proof};
 use crate::auth::deploy_token;
-use crate::auth::users::{PasswordError, check_password, hash_password};
+use crate::auth::users::{self, CheckMemory, PasswordError, hash_password};
 
 fn refused(text: &str) -> String {
     Users::parse(text).unwrap_err().to_string()
@@ -60,6 +60,9 @@ fn a_hash_is_argon2id_with_a_fresh_salt_and_matches_only_its_password() {
     let (one, two) = (hash_password("pässword").unwrap(), hash_password("pässword").unwrap());
     assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
     assert_ne!(one, two);
+    // One memory for all: what a check leaves in it must not matter to the next.
+    let memory = CheckMemory::default();
+    let check_password = |password: &str, hash: &str| users::check_password(password, hash, &memory);
     assert!(check_password("pässword", &one) && check_password("pässword", &two));
     for wrong in ["password", "pässwor", "pässword ", ""] {
         assert!(!check_password(wrong, &one), "{wrong:?}");
@@ -90,6 +93,16 @@ async fn a_right_password_is_checked_slowly_once_and_a_wrong_one_always() {
     let unknown = Proof { name: Some("nobody"), secret: "x", client: None };
     assert!(bed.users.authenticate(unknown).await.is_err());
     assert_eq!(bed.users.slow_checks(), 5, "an unknown name costs as much as a known one");
+}
+
+#[tokio::test]
+async fn requests_that_begin_together_with_one_login_check_it_for_each_other() {
+    let bed = Bed::new().await;
+    let proof = Proof { name: Some("reporter"), secret: "retroper", client: None };
+    let proven = futures::future::join_all((0..64).map(|_| bed.users.authenticate(proof))).await;
+    assert!(proven.iter().all(Result::is_ok));
+    // Two may begin at the same moment.
+    assert!(bed.users.slow_checks() <= 2, "{} slow checks", bed.users.slow_checks());
 }
 
 #[tokio::test]
