@@ -84,7 +84,7 @@ impl World {
             sha256: made.sha256,
         };
         let configuration = configuration(Visibility::Private, Openness::Enabled, vec![deploy_token_entry.clone()]);
-        let current = Current::new(Loaded { configuration, remarks: Vec::new() }).unwrap();
+        let current = Current::new(Loaded::of(configuration)).unwrap();
         let clock = Clock::system();
         let users = Arc::new(UsersAuthority::new(users_with(&hash, Some("developer")), clock.clone()));
 

@@ -176,7 +176,7 @@ mod tests {
     fn loaded(indexes: Indexes) -> Loaded {
         let entry = RepositoryEntry { indexes, ..repository() };
         let configuration = Configuration::new([("team-a/shop".parse().unwrap(), entry)].into(), BTreeMap::new());
-        Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() }
+        Loaded::of(configuration)
     }
 
     #[test]

@@ -25,6 +25,13 @@ pub struct Loaded {
     pub outcomes: Vec<Outcome>,
 }
 
+impl Loaded {
+    /// A document by itself, as its writer vouches for it.
+    pub const fn of(configuration: Configuration) -> Self {
+        Self { configuration, remarks: Vec::new(), outcomes: Vec::new() }
+    }
+}
+
 impl Source {
     /// Reads the whole state.
     ///
@@ -63,7 +70,7 @@ fn read_document(file: &Path) -> Result<Loaded, Vec<String>> {
     let problem = |cause: &dyn fmt::Display| vec![format!("{}: {cause}", file.display())];
     let bytes = std::fs::read(file).map_err(|cause| problem(&cause))?;
     let configuration = Configuration::from_json_bytes(&bytes).map_err(|cause| problem(&cause))?;
-    Ok(Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() })
+    Ok(Loaded::of(configuration))
 }
 
 fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {

@@ -104,8 +104,7 @@ impl Bed {
         let clock = Clock::system();
         let keys = Arc::new(Keys::open(Arc::new(store.clone()), clock.clone()).await.unwrap());
         let storage = Storage::new(Arc::new(store.clone()), settings);
-        let configuration =
-            Current::new(Loaded { configuration: configuration(), remarks: Vec::new(), outcomes: Vec::new() }).unwrap();
+        let configuration = Current::new(Loaded::of(configuration())).unwrap();
         let rules = auth::Settings {
             service: "registry.berth.dev".parse().unwrap(),
             token_ttl: jiff::SignedDuration::from_mins(5),
