@@ -77,11 +77,12 @@ impl Scheduler {
     /// Looks at the schedules until `stop`, then waits for its runs to reach a point where they can go on elsewhere.
     pub async fn run(self, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        while !stop.is_cancelled() {
             for due in self.due(Timestamp::now()) {
                 let scheduler = self.clone();
                 tasks.spawn(async move { scheduler.take(due, Timestamp::now()).await });
             }
+            stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
         }
         tasks.close();
         tasks.wait().await;

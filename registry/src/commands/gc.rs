@@ -30,7 +30,9 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let storage = site::open(&arguments.storage, arguments.clocks).await?;
     if !arguments.once {
-        storage.run_collector(site::until_told_to_end()).await;
+        let end = site::told_to_end()?;
+        eprintln!("Collecting until told to end (SIGTERM).");
+        storage.run_collector(end).await;
         return Ok(Exit::Done);
     }
     let freed = storage.collect_all().await.map_err(site::failed)?;

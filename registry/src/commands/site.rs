@@ -1,5 +1,7 @@
 //! What the commands that work on a store directly have in common.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::exit::Failure;
 use crate::args::{Clocks, StorageUrl};
 use crate::storage::{Settings, Storage};
@@ -29,16 +31,17 @@ pub(super) fn failed(error: StoreError) -> Failure {
     }
 }
 
-/// Resolves when the process is asked to end.
-pub(super) async fn until_told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        // Without the signal the default action ends the process.
-        Err(_) => return std::future::pending().await,
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+/// Listens from now on for being asked to end (SIGTERM, SIGINT); the future resolves when it is.
+///
+/// # Errors
+/// [`Failure`] when the process may not listen for signals.
+pub(super) fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::temporary(format!("no signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
