@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue, Version};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::exchange::Exchange;
 use crate::storage::Incoming;
@@ -33,7 +33,7 @@ pub(super) async fn settle(request: Request, next: Next) -> Response {
     let expects = request.headers().contains_key(EXPECT);
     let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
     let (parts, body) = request.into_parts();
-    let shared = Shared::new(body, exchange);
+    let shared = Shared::new(body, STALL, exchange);
     let mut response = next.run(Request::from_parts(parts, Body::new(shared.clone()))).await;
     if !shared.drained(expects).await && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -76,15 +76,16 @@ struct Inner {
     body: Body,
     touched: bool,
     ended: bool,
+    patience: Duration,
     /// Runs from the last frame; made on the first wait, so that bodies already here cost no timer.
     stall: Option<Pin<Box<Sleep>>>,
     exchange: Option<Arc<Exchange>>,
 }
 
 impl Shared {
-    fn new(body: Body, exchange: Option<Arc<Exchange>>) -> Self {
+    fn new(body: Body, patience: Duration, exchange: Option<Arc<Exchange>>) -> Self {
         let ended = body.is_end_stream();
-        Self(Arc::new(Mutex::new(Inner { body, touched: false, ended, stall: None, exchange })))
+        Self(Arc::new(Mutex::new(Inner { body, touched: false, ended, patience, stall: None, exchange })))
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
@@ -145,13 +146,36 @@ impl Inner {
             }
             return Poll::Ready(frame);
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + STALL)));
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
         match stall.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                let reason = format!("no byte came for {} seconds", STALL.as_secs());
+                let reason = format!("no byte came for {} seconds", self.patience.as_secs());
                 Poll::Ready(Some(Err(axum::Error::new(std::io::Error::new(std::io::ErrorKind::TimedOut, reason)))))
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_stalls_ends_with_an_error_after_what_has_come() {
+        let stalling = futures::stream::iter([Ok::<_, std::io::Error>("abc")]).chain(futures::stream::pending());
+        let shared = Shared::new(Body::from_stream(stalling), Duration::from_millis(1), None);
+        let mut chunks = incoming(Body::new(shared));
+        assert_eq!(chunks.next().await.unwrap().unwrap(), "abc");
+        let error = chunks.next().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("no byte came for"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let body = || Body::from_stream(futures::stream::iter([Ok::<_, std::io::Error>("abc"), Ok("def")]));
+        assert_eq!(read(body(), 6).await.unwrap().unwrap(), "abcdef");
+        assert_eq!(read(body(), 5).await.unwrap(), None);
     }
 }

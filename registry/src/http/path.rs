@@ -167,4 +167,27 @@ mod tests {
             assert_eq!(parse(path), None, "{path}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_name_its_endpoints_are_told_apart(
+            name in "(blobs|manifests|tags|uploads|referrers|list|[a-z0-9]{1,3})(/(blobs|manifests|tags|uploads|referrers|list|[a-z0-9]{1,3})){1,3}",
+            last in "(uploads|list|latest|[a-z0-9]{1,3}|sha256:[0-9a-f]{4})",
+        ) {
+            let parsed = |rest: &str| parse(&format!("/v2/{name}/{rest}"));
+            proptest::prop_assert_eq!(parsed("tags/list"), tags(&name));
+            proptest::prop_assert_eq!(parsed(&format!("manifests/{last}")), manifest(&name, &last));
+            proptest::prop_assert_eq!(parsed(&format!("referrers/{last}")), referrers(&name, &last));
+            proptest::prop_assert_eq!(parsed("blobs/uploads/"), uploads(&name));
+            proptest::prop_assert_eq!(parsed(&format!("blobs/uploads/{last}")), upload(&name, &last));
+            let as_blob = if last == "uploads" { uploads(&name) } else { blob(&name, &last) };
+            proptest::prop_assert_eq!(parsed(&format!("blobs/{last}")), as_blob);
+        }
+
+        #[test]
+        fn no_path_makes_it_panic(path in ".*", rest in "[a-z/%0-9_:]*") {
+            parse(&path);
+            parse(&format!("/v2/{rest}"));
+        }
+    }
 }
