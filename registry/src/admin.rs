@@ -100,7 +100,8 @@ mod tests {
         let mut registry = metrics::registry();
         metrics::HttpMetrics::register(&mut registry);
         let readiness = Readiness::default();
-        let router = router(Arc::new(registry), telemetry::init("info").unwrap(), readiness.clone());
+        let (_filter, level) = telemetry::changeable("info").unwrap();
+        let router = router(Arc::new(registry), level, readiness.clone());
         let answer = |status: StatusCode, text: &str| (status, text.to_owned());
         assert_eq!(ask(&router, "GET", "/healthz", "").await, answer(StatusCode::OK, "ok\n"));
         assert_eq!(ask(&router, "GET", "/readyz", "").await.0, StatusCode::SERVICE_UNAVAILABLE);

@@ -30,7 +30,7 @@ pub struct LevelError(String);
 /// # Errors
 /// [`LevelError`] for a filter that cannot be read.
 pub fn init(filter: &str) -> Result<LogLevel, LevelError> {
-    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let (filter, level) = changeable(filter)?;
     let json = lines::layer()
         .json()
         .flatten_event(true)
@@ -39,7 +39,13 @@ pub fn init(filter: &str) -> Result<LogLevel, LevelError> {
         .with_writer(std::io::stderr);
     // A second subscriber means that a test or an embedding program logs its own way, which is fine.
     let _ = tracing_subscriber::registry().with(filter).with(json).try_init();
-    Ok(LogLevel(handle))
+    Ok(level)
+}
+
+/// A filter and what changes it; the level works as long as the filter lives.
+pub(crate) fn changeable(filter: &str) -> Result<(reload::Layer<EnvFilter, Registry>, LogLevel), LevelError> {
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    Ok((filter, LogLevel(handle)))
 }
 
 impl LogLevel {
@@ -78,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_level_is_changed_and_a_bad_one_is_refused() {
-        let level = init("info").unwrap();
+        let (_filter, level) = changeable("info").unwrap();
         assert_eq!(level.get(), "info");
         level.set("warn,berth_registry=debug").unwrap();
         assert_eq!(level.get(), "berth_registry=debug,warn");
