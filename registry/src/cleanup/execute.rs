@@ -167,17 +167,25 @@ fn next_step(stored: &StoredRun, done: &Done) -> Step {
     for image in &stored.plan.images {
         let open = deletions(image.verdicts.iter())
             .filter(|verdict| !done.outcomes.contains_key(&(image.image.clone(), verdict.tag.clone())));
-        let mut batch: Vec<Verdict> = open.take(BATCH).cloned().collect();
+        let mut batch: Vec<&Verdict> = open.collect();
+        // Signatures and their like after the images they belong to: a run that stops in between leaves none without.
+        batch.sort_by_key(|verdict| is_companion(&verdict.tag));
+        batch.truncate(BATCH);
         if !batch.is_empty() {
             // Asked only here, so that a run whose work is done is complete however long it took.
             if room == 0 || done.spent >= Duration::from(stored.head.timeout) {
                 return Step::Limit;
             }
             batch.truncate(room);
-            return Step::Delete(image.image.clone(), batch);
+            return Step::Delete(image.image.clone(), batch.into_iter().cloned().collect());
         }
     }
     Step::Settled
+}
+
+/// Whether clients named a tag after the manifest it belongs to, such as `sha256-<hash>.sig`.
+fn is_companion(tag: &TagName) -> bool {
+    ["sha256-", "sha512-"].iter().any(|prefix| tag.as_str().starts_with(prefix))
 }
 
 fn deletions<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> impl Iterator<Item = &'a Verdict> {

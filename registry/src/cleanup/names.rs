@@ -92,6 +92,13 @@ impl RunId {
         Self(format!("{}.{}.{}", policy.namespace(), policy.name(), slot.strftime("%Y%m%dT%H%M%SZ")))
     }
 
+    /// Whether a client may start a run of this name, of a policy or of a saved plan. Names with a period are those of
+    /// slots: whoever takes another policy's would keep its schedule from running.
+    pub(super) fn may_be_given_to(&self, policy: Option<&PolicyName>) -> bool {
+        let slots = policy.map(|policy| format!("{}.{}.", policy.namespace(), policy.name()));
+        !self.0.contains('.') || slots.is_some_and(|slots| self.0.starts_with(&slots))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -170,6 +177,17 @@ mod tests {
         for text in ["", ".", "..", "-a", "a/b", "a b", "ä", "a!", &"a".repeat(201)] {
             assert!(text.parse::<RunId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn nobody_takes_the_name_of_another_policys_slot() {
+        let (nightly, weekly): (PolicyName, PolicyName) = ("a/nightly".parse().unwrap(), "a/weekly".parse().unwrap());
+        let slot = RunId::of_slot(&nightly, Timestamp::UNIX_EPOCH);
+        assert!(slot.may_be_given_to(Some(&nightly)));
+        assert!(!slot.may_be_given_to(Some(&weekly)));
+        assert!(!slot.may_be_given_to(None));
+        let free: RunId = "0f2c3b1e-7c1d-4a52-9f7e-5f3f0c1d2e3f".parse().unwrap();
+        assert!(free.may_be_given_to(Some(&nightly)) && free.may_be_given_to(None));
     }
 
     #[test]

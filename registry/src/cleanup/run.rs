@@ -69,6 +69,8 @@ pub enum StartError {
     Behind { policy: PolicyName, loaded: Option<u64>, wanted: u64 },
     #[error("there is another run {run}, {what}: give this one an id of its own")]
     AnotherRun { run: RunId, what: String },
+    #[error("{0} is the name of a scheduled run of another policy: give this run an id without periods")]
+    ReservedId(RunId),
     #[error("the plan cannot be executed: {0}")]
     Plan(String),
     #[error("the run could not be looked up: {0}")]
@@ -167,6 +169,9 @@ impl Runs {
         plan: Option<Plan>,
         permit: Arc<impl Permit + 'static>,
     ) -> Result<watch::Receiver<RunState>, StartError> {
+        if !run.may_be_given_to((!head.saved).then_some(&head.policy)) {
+            return Err(StartError::ReservedId(run));
+        }
         if let Some(stored) = self.inner.runs.head(&run).await?
             && (stored.policy != head.policy || stored.saved != head.saved || stored.dry_run != head.dry_run)
         {
@@ -332,7 +337,7 @@ impl Attempt<'_> {
         if !stored.head.saved {
             self.note_last(&stored.head.policy, report.clone(), None).await;
         }
-        if let Err(error) = runs.forget_old_runs(&stored.head.policy).await {
+        if let Err(error) = runs.forget_old_runs(&stored.head).await {
             tracing::warn!(%error, "old runs could not be forgotten; the next run tries again");
         }
         Ok(report)
@@ -353,7 +358,7 @@ impl Attempt<'_> {
                 planning::plan(source, &head.policy, head.start_time, seen).await?
             }
         };
-        runs.note_run(&head.policy, head.start_time, self.run).await?;
+        runs.note_run(&head, self.run).await?;
         runs.put_plan(self.run, head, &plan).await?;
         let stored = runs.plan(self.run).await?;
         stored.ok_or_else(|| RunFailure::temporary("the plan that was just stored is not in the bucket"))

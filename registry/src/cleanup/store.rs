@@ -6,6 +6,7 @@
 //! meta/runs/<run>/<plan>/batch.<executor>.<n>   deletions begun, then (overwritten) what became of them
 //! meta/runs/<run>/report                        how the run ended; from then on it is history
 //! meta/policies/<namespace>!<name>/runs/<time>.<run>   which runs a policy had, oldest first
+//! meta/saved-plans/<time>.<run>                 the same for plans that somebody brought along
 //! meta/policies/<namespace>!<name>/last         the run that ended last
 //! ```
 //!
@@ -234,15 +235,10 @@ impl RunStore {
         self.write(&format!("{}last", policy_folder(policy)), last).await
     }
 
-    /// Enters a run into its policy's history, so that it can be found and one day forgotten.
-    pub(super) async fn note_run(
-        &self,
-        policy: &PolicyName,
-        start_time: Timestamp,
-        run: &RunId,
-    ) -> Result<(), StoreError> {
-        let time = start_time.strftime("%Y%m%dT%H%M%SZ");
-        self.store.put(&format!("{}{time}.{run}", runs_of(policy)), NewObject::marker()).await
+    /// Enters a run into its history, so that it can one day be forgotten.
+    pub(super) async fn note_run(&self, head: &Head, run: &RunId) -> Result<(), StoreError> {
+        let time = head.start_time.strftime("%Y%m%dT%H%M%SZ");
+        self.store.put(&format!("{}{time}.{run}", history_of(head)), NewObject::marker()).await
     }
 
     /// The runs of a policy that are remembered, oldest first.
@@ -253,9 +249,9 @@ impl RunStore {
         Ok(runs.collect())
     }
 
-    /// Forgets all but the newest [`RUNS_KEPT`] runs of a policy: first what they left, then that they were.
-    pub(super) async fn forget_old_runs(&self, policy: &PolicyName) -> Result<(), StoreError> {
-        let mut notes = list_all(self.store.as_ref(), &runs_of(policy)).await?;
+    /// Forgets all but the newest [`RUNS_KEPT`] runs of a history: first what they left, then that they were.
+    pub(super) async fn forget_old_runs(&self, head: &Head) -> Result<(), StoreError> {
+        let mut notes = list_all(self.store.as_ref(), &history_of(head)).await?;
         notes.truncate(notes.len().saturating_sub(RUNS_KEPT));
         for note in notes {
             if let Some(run) = run_of_note(&note.key) {
@@ -316,6 +312,11 @@ impl Done {
 /// The folder of a policy; `!` never occurs in names.
 pub(super) fn policy_folder(policy: &PolicyName) -> String {
     format!("meta/policies/{}!{}/", policy.namespace(), policy.name())
+}
+
+/// Saved plans have a history of their own: the policy they name is whatever their author wrote.
+fn history_of(head: &Head) -> String {
+    if head.saved { "meta/saved-plans/".to_owned() } else { runs_of(&head.policy) }
 }
 
 fn runs_of(policy: &PolicyName) -> String {

@@ -296,14 +296,25 @@ async fn only_the_newest_runs_of_a_policy_are_kept() {
         let start_time = head().start_time + std::time::Duration::from_secs(60 * number as u64);
         let stored = site.plan(&run, Head { start_time, ..head() }, &[("v1", digest.clone())]).await;
         let report = summary::report(&run, &stored.head, &stored.plan, &Done::default(), Timestamp::now());
-        site.runs.note_run(&policy, start_time, &run).await.unwrap();
+        site.runs.note_run(&stored.head, &run).await.unwrap();
         site.runs.put_report(&run, &report).await.unwrap();
     }
-    site.runs.forget_old_runs(&policy).await.unwrap();
+    site.runs.forget_old_runs(&head()).await.unwrap();
     let runs = site.runs.runs(&policy).await.unwrap();
     assert_eq!((runs.len(), runs[0].as_str()), (super::store::RUNS_KEPT, "run-03"));
     let forgotten: RunId = "run-02".parse().unwrap();
     assert!(site.runs.plan(&forgotten).await.unwrap().is_none());
     assert!(site.runs.report(&forgotten).await.unwrap().is_none());
     assert!(site.runs.report(&runs[0]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn signatures_go_after_the_images_they_belong_to() {
+    let site = Site::new();
+    let signature = format!("sha256-{}.sig", "a".repeat(64));
+    let deletions = [(signature.as_str(), site.push(&signature, "s").await), ("v1", site.push("v1", "1").await)];
+    // Room for one deletion: the image goes, its signature is left.
+    let mut stored = site.plan(&run_id(), Head { max_deletions: 1, ..head() }, &deletions).await;
+    delete(&site, &mut stored, &Free).await;
+    assert_eq!(site.tags().await, [signature.as_str()]);
 }

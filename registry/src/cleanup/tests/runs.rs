@@ -104,6 +104,8 @@ async fn a_run_that_cannot_start_says_why() {
     let nightly = "team-a/nightly".parse().unwrap();
     let refused = runs.start(&"team-a/weekly".parse().unwrap(), start("x")).await.unwrap_err();
     assert!(matches!(refused, StartError::UnknownPolicy(_)), "{refused}");
+    let taken = runs.start(&nightly, start("team-b.nightly.20261124T030000Z")).await.unwrap_err().to_string();
+    assert!(taken.contains("an id without periods"), "{taken}");
     let behind = Start { minimum_revision: Some(7), ..start("x") };
     let refused = runs.start(&nightly, behind).await.unwrap_err();
     assert!(matches!(refused, StartError::Behind { wanted: 7, .. }), "{refused}");
