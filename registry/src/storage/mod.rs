@@ -19,6 +19,9 @@ mod layout;
 mod listed;
 mod manifest;
 mod tags;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod upload;
 
 pub use api::*;

@@ -48,7 +48,7 @@ impl Storage {
     }
 
     /// After the quarantine: looks once more, then deletes exactly the holdings that were flagged (amendment R17).
-    pub(super) async fn delete_retired(
+    pub(in crate::storage) async fn delete_retired(
         &self,
         image: &ImageName,
         digest: &Digest,

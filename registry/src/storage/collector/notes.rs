@@ -94,6 +94,11 @@ impl Storage {
         self.note_after(review, self.inner.settings.undo);
     }
 
+    /// Looks at something at the next turn, whatever was noted about it before.
+    pub(in crate::storage) fn note_now(&self, review: Review) {
+        self.inner.notes.lock().reviews.insert(review, seconds_now());
+    }
+
     /// The later of two notes about one thing counts.
     pub(in crate::storage) fn note_after(&self, review: Review, delay: Duration) {
         let due = seconds_now() + delay.as_secs();

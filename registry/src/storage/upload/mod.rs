@@ -174,7 +174,7 @@ impl Storage {
         };
         let gone = Record { image: image.clone(), at: RecordedProgress::Gone(parts) };
         self.inner.write_record(session, &gone).await?;
-        self.note_after(Review::Upload { session }, Duration::ZERO);
+        self.note_now(Review::Upload { session });
         if let Progress::Held { digest, .. } = state.progress {
             self.note(Review::Blob { image: image.clone(), digest });
         }
