@@ -31,3 +31,5 @@ pub const GROUP: &str = "berth.dev";
 pub const VERSION: &str = "v1alpha1";
 /// Group and version as objects name them.
 pub const API_VERSION: &str = "berth.dev/v1alpha1";
+/// Berth's own namespace, unless it is installed elsewhere: objects there may be defaults for other namespaces.
+pub const SYSTEM_NAMESPACE: &str = "berth-system";
