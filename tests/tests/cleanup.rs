@@ -184,6 +184,8 @@ async fn exit_codes_tell_a_script_what_to_do() {
     let unknown = by("maintainer", &registry, &["cleanup", "--policy", "team-a/weekly"]).await;
     assert_eq!(unknown.code, 78, "{unknown:?}");
     assert!(unknown.stderr.contains("registry status"), "{unknown:?}");
+    let revision = by("maintainer", &registry, &[&run_policy[..], &["--minimum-revision", "1"]].concat()).await;
+    assert_eq!(revision.code, 78, "a file has none to wait for: {revision:?}");
     let nowhere = run(&mut command("127.0.0.1:1", &run_policy), "").await;
     assert_eq!(nowhere.code, 69, "{nowhere:?}");
 

@@ -15,7 +15,7 @@ use crate::storage::{DeletionOutcome, PlannedDeletion, Storage};
 use crate::store::StoreError;
 
 /// Most tags that are deleted between two looks at limits, rules and the other executors of the run.
-const BATCH: usize = 200;
+const BATCH: usize = 100;
 
 /// Decides, immediately before a deletion, whether it is still permitted: rules and rights may have changed since the
 /// plan was made.

@@ -63,10 +63,11 @@ pub enum StartError {
     UnknownPolicy(PolicyName),
     /// 412: this replica is behind.
     #[error(
-        "this replica has loaded {} of the policy {policy}, not yet {wanted}: ask again in a few seconds",
-        .loaded.map_or_else(|| "no revision".to_owned(), |loaded| format!("revision {loaded}"))
+        "this replica has loaded revision {loaded} of the policy {policy}, not yet {wanted}: ask again in a few seconds"
     )]
-    Behind { policy: PolicyName, loaded: Option<u64>, wanted: u64 },
+    Behind { policy: PolicyName, loaded: u64, wanted: u64 },
+    #[error("the policy {0} was read from a file and has no revision to wait for: leave the minimum revision out")]
+    NoRevision(PolicyName),
     #[error("there is another run {run}, {what}: give this one an id of its own")]
     AnotherRun { run: RunId, what: String },
     #[error("{0} is the name of a scheduled run of another policy: give this run an id without periods")]
@@ -118,8 +119,10 @@ impl Runs {
         let entry =
             configuration.policies.get(policy.as_str()).ok_or_else(|| StartError::UnknownPolicy(policy.clone()))?;
         if let Some(wanted) = start.minimum_revision {
+            // Kubernetes' resource versions are numbers that grow (since 1.35 by contract).
             let loaded = entry.source.resource_version.as_deref().and_then(|version| version.parse().ok());
-            if loaded.is_none_or(|loaded: u64| loaded < wanted) {
+            let loaded: u64 = loaded.ok_or_else(|| StartError::NoRevision(policy.clone()))?;
+            if loaded < wanted {
                 return Err(StartError::Behind { policy: policy.clone(), loaded, wanted });
             }
         }

@@ -1,10 +1,11 @@
 //! From the policy as it is loaded to the report.
 
+use berth_crds::configuration::Configuration;
 use berth_crds::kinds::RunSummary;
 
 use super::*;
 use crate::cleanup::{Clusters, Phase, RunState, Runs, Start, StartError};
-use crate::configuration::{Current, Source};
+use crate::configuration::{Current, Loaded, Source};
 
 pub(super) const POLICY: &str = "
 apiVersion: berth.dev/v1alpha1
@@ -108,7 +109,7 @@ async fn a_run_that_cannot_start_says_why() {
     assert!(taken.contains("an id without periods"), "{taken}");
     let behind = Start { minimum_revision: Some(7), ..start("x") };
     let refused = runs.start(&nightly, behind).await.unwrap_err();
-    assert!(matches!(refused, StartError::Behind { wanted: 7, .. }), "{refused}");
+    assert!(matches!(refused, StartError::NoRevision(_)), "{refused}");
     assert!(runs.state(&"x".parse().unwrap()).await.unwrap().is_none(), "nothing has happened");
 
     report(&runs, Start { dry_run: true, ..start("x") }).await;
@@ -160,4 +161,21 @@ async fn a_store_that_fails_fails_the_run_and_the_status_shows_it() {
     let last = runs.last(&"team-a/nightly".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(last.summary.result, RunResult::Failed);
     assert!(last.failure.unwrap().contains("not found"));
+}
+
+#[tokio::test]
+async fn a_replica_that_is_behind_starts_nothing() {
+    let site = Site::new();
+    push_in_order(&site, &["a", "b"]).await;
+    let mut document = (*configuration(POLICY).document().load_full()).clone();
+    for policy in document.policies.values_mut() {
+        policy.source.resource_version = Some("6".to_owned());
+    }
+    let configuration = Configuration::new(document.repositories, document.policies);
+    let loaded = Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() };
+    let runs = Runs::new(site.storage.clone(), Current::new(loaded).unwrap(), Clusters::None);
+    let wanting = |revision| Start { minimum_revision: Some(revision), ..start("x") };
+    let refused = runs.start(&"team-a/nightly".parse().unwrap(), wanting(7)).await.unwrap_err();
+    assert!(matches!(refused, StartError::Behind { loaded: 6, wanted: 7, .. }), "{refused}");
+    assert_eq!(report(&runs, wanting(6)).await.deleted, 1);
 }

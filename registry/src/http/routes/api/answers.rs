@@ -39,7 +39,9 @@ pub(super) fn not_started(error: StartError) -> Problem {
         StartError::UnknownPolicy(_) => (StatusCode::NOT_FOUND, Code::NameUnknown),
         StartError::Behind { .. } => (StatusCode::PRECONDITION_FAILED, Code::Unavailable),
         StartError::AnotherRun { .. } => (StatusCode::CONFLICT, Code::Unsupported),
-        StartError::Plan(_) | StartError::ReservedId(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+        StartError::Plan(_) | StartError::ReservedId(_) | StartError::NoRevision(_) => {
+            (StatusCode::BAD_REQUEST, Code::Unsupported)
+        }
         StartError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
     };
     Problem::new(status, code, error.to_string())
