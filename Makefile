@@ -37,6 +37,10 @@ test: ## Check everything: format, lints, dependencies, tests. S3=minio for a se
 	@tests/tools/prepare test
 	@tests/tools/test
 
+.PHONY: crds
+crds: ## Write the generated definitions and examples anew
+	cargo run --quiet --bin crdgen
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
