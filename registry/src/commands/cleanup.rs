@@ -56,6 +56,7 @@ pub struct Arguments {
     /// File that gets a report of at most 4 KiB, if the file exists.
     #[arg(long, value_name = "FILE", default_value = report::TERMINATION_LOG, conflicts_with = "policy_file")]
     pub report: PathBuf,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
     #[command(flatten)]

@@ -22,6 +22,7 @@ pub struct Arguments {
     /// How long the token works from now on, such as 90d; without it until it is removed.
     #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<Span>,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }

@@ -25,6 +25,7 @@ pub struct Arguments {
     pub repair: bool,
     #[command(flatten)]
     pub clocks: Clocks,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }

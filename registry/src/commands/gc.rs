@@ -19,6 +19,7 @@ pub struct Arguments {
     pub once: bool,
     #[command(flatten)]
     pub clocks: Clocks,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }

@@ -32,6 +32,7 @@ pub struct ShowArguments {
     /// Show every tag, also those that stay.
     #[arg(long)]
     pub all: bool,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
     #[command(flatten)]

@@ -14,6 +14,7 @@ pub struct Arguments {
     /// Also show what deleted ContainerRepositories left behind, in namespaces whose policies you may run.
     #[arg(long)]
     pub retained: bool,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use crate::cleanup::{KindStatus, ObjectStatus, StatusDocument};
 /// Flags of `registry status`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
     #[command(flatten)]

@@ -15,6 +15,7 @@ use crate::http::rest::wire::Tags;
 pub struct Arguments {
     /// The image, such as team-a/shop/api.
     pub image: ImageName,
+    /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
     #[command(flatten)]
