@@ -41,6 +41,26 @@ impl Inner {
 }
 
 impl Storage {
+    /// Makes the first certificate ahead, so that a replica's first push need not wait for it.
+    pub(super) async fn stock_certificates(&self) {
+        if self.inner.certificates.shelf_life.is_zero() {
+            return;
+        }
+        match self.inner.certify().await {
+            Ok(id) => self.inner.certificates.store(id),
+            Err(error) => tracing::debug!(%error, "no certificate was made ahead"),
+        }
+    }
+
+    /// Removes what is in stock when the replica goes; best effort, fsck makes up for the rest.
+    pub(super) async fn clear_certificates(&self) {
+        while let Some(id) = self.inner.certificates.take() {
+            if let Err(error) = self.inner.store.delete(&layout::certificate(id)).await {
+                tracing::debug!(%error, "a certificate in stock stays until fsck");
+            }
+        }
+    }
+
     /// The id of a certificate for a new manifest instance or large data, from stock if there is one; the stock is
     /// renewed beside.
     pub(super) async fn take_certificate(&self) -> Result<Id, StoreError> {
@@ -50,12 +70,7 @@ impl Storage {
         }
         let ready = self.inner.certificates.take();
         let refill = self.clone();
-        self.inner.background.spawn(async move {
-            match refill.inner.certify().await {
-                Ok(id) => refill.inner.certificates.store(id),
-                Err(error) => tracing::debug!(%error, "no certificate was made ahead"),
-            }
-        });
+        self.inner.background.spawn(async move { refill.stock_certificates().await });
         match ready {
             Some(id) => Ok(id),
             None => self.inner.certify().await,

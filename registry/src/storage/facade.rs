@@ -145,6 +145,7 @@ impl Storage {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.inner.background.close();
         self.inner.background.wait().await;
+        self.clear_certificates().await;
         self.flush_notes().await
     }
 

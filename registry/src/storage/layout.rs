@@ -227,7 +227,7 @@ impl Mentions {
         match text {
             "-" => Some(Self::Short(Vec::new())),
             "*" => Some(Self::Unlisted),
-            _ if text.is_ascii() && text.len() % SHORT == 0 => Some(Self::Short(
+            _ if text.is_ascii() && text.len().is_multiple_of(SHORT) => Some(Self::Short(
                 (0..text.len() / SHORT).map(|i| text[i * SHORT..(i + 1) * SHORT].to_owned()).collect(),
             )),
             _ => None,

@@ -80,11 +80,11 @@ impl Storage {
     /// # Errors
     /// [`BlobError::InUse`] while a visible manifest mentions it, [`BlobError::Unknown`] when it is not here.
     pub async fn delete_blob(&self, image: &ImageName, digest: &Digest) -> Result<(), BlobError> {
-        if self.inner.all_holdings(image, digest).await?.is_empty() {
-            return Err(BlobError::Unknown);
-        }
         self.refuse_used(image, digest).await?;
         let holdings = self.flag_holdings(image, digest).await?;
+        if holdings.is_empty() {
+            return Err(BlobError::Unknown);
+        }
         self.delete_watches(image).await?;
         self.refuse_used(image, digest).await?;
         let failed = self.inner.delete_keys(holdings.clone()).await;

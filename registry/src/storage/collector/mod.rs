@@ -114,6 +114,7 @@ impl Storage {
 
     /// Flushes notes and collects in the background until `stop` resolves.
     pub async fn run_collector(&self, stop: impl Future<Output = ()>) {
+        self.stock_certificates().await;
         let settings = &self.inner.settings;
         // With short clocks (tests, demonstrations) nobody wants to wait ten minutes for the worker.
         let shortest = settings.grace.min(settings.undo).max(Duration::from_secs(1));

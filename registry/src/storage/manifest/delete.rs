@@ -73,7 +73,12 @@ impl Inner {
         digest: &Digest,
         instance: Id,
     ) -> Result<(), StoreError> {
-        let Some(body) = self.fetch_body(image, digest, instance).await? else {
+        let known = self.caches.bodies.get(&instance).await;
+        let body = match known {
+            Some(body) => Some(body),
+            None => self.fetch_body(image, digest, instance).await?,
+        };
+        let Some(body) = body else {
             return Ok(());
         };
         let Ok(parsed) = Parsed::new(digest.clone(), &body.media_type, body.bytes.clone()) else {

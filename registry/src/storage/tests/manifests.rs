@@ -55,7 +55,7 @@ async fn a_lenient_index_names_what_is_missing_and_a_strict_one_is_refused() {
     let absent = sha256(b"arm64");
     let bytes = index_of(&[&child, &absent]);
     let pushed = push(&bed.storage, &name("a/b"), &["v1"], OCI_INDEX, bytes.clone()).await.unwrap();
-    assert_eq!(pushed.missing, [absent.clone()]);
+    assert_eq!(pushed.missing, std::slice::from_ref(&absent));
     let strict = ManifestPush {
         digest: sha256(&index_of(&[&absent])),
         media_type: OCI_INDEX.to_owned(),

@@ -173,6 +173,7 @@ impl Storage {
             _ => None,
         };
         let gone = Record { image: image.clone(), at: RecordedProgress::Gone(parts) };
+        self.inner.caches.sessions.invalidate(&session).await;
         self.inner.write_record(session, &gone).await?;
         self.note_now(Review::Upload { session });
         if let Progress::Held { digest, .. } = state.progress {
@@ -217,8 +218,9 @@ impl Storage {
         match &state.progress {
             Progress::Empty => Ok(Standing::Empty),
             Progress::Held { holding, digest, written, recorded } => {
-                if *recorded {
-                    // Only to learn of a cancel (amendment R10).
+                // Only to learn of a cancel (amendment R10). Who wrote the record last knows what it says.
+                let own = self.inner.caches.sessions.get(&session).await == Some(state.offset);
+                if *recorded && !own {
                     self.inner.read_record(session, image).await?;
                 }
                 let id = holding.parse().map_err(|_| UploadError::Unknown)?;

@@ -85,7 +85,7 @@ impl Survey {
         loop {
             let page = store.list(ListQuery::below(folder).after(after.as_deref())).await?;
             for entry in &page.entries {
-                let mine = folder.is_empty() == !is_content(&entry.key);
+                let mine = folder.is_empty() != is_content(&entry.key);
                 if mine {
                     self.add(entry, page.store_time);
                 }
