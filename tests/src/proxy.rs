@@ -201,7 +201,15 @@ impl Script {
 }
 
 async fn serve(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<Response<ProxyBody>> {
-    let seen = Seen::of(&request);
+    let mut seen = Seen::of(&request);
+    let mut request = request.map(BodyExt::boxed);
+    if seen.operation == Operation::DeleteObjects {
+        // The keys stand in the body, which is small.
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        seen.name_first_key(&String::from_utf8_lossy(&body));
+        request = Request::from_parts(parts, Full::new(body).map_err(|never| match never {}).boxed());
+    }
     let (fate, delay) = {
         let mut script = state.script.lock().expect("no holder of this lock panics");
         (script.decide(&seen), script.delay)
@@ -229,11 +237,11 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<
     }
 }
 
-async fn forward(state: &State, request: Request<Incoming>) -> anyhow::Result<Response<ProxyBody>> {
+async fn forward(state: &State, request: Request<ProxyBody>) -> anyhow::Result<Response<ProxyBody>> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     parts.uri = format!("http://{}{path}", state.upstream).parse().context("forwarding")?;
-    let response = state.client.request(Request::from_parts(parts, body.boxed())).await?;
+    let response = state.client.request(Request::from_parts(parts, body)).await?;
     Ok(response.map(BodyExt::boxed))
 }
 

@@ -5,7 +5,7 @@
 
 use berth_tests::client::Client;
 use berth_tests::images::{self, Content, Image};
-use berth_tests::proxy::{Counts, Kind, Proxy, Seen};
+use berth_tests::proxy::{Counts, Kind, Operation, Proxy, Seen};
 use berth_tests::registry_process::{Registry, Settings};
 use berth_tests::report;
 use berth_tests::s3_server::S3Server;
@@ -26,9 +26,11 @@ struct Bench {
     _server: S3Server,
 }
 
-/// Requests that belong to no operation: each replica's own, once a minute or more rarely.
+/// Requests that belong to no operation: each replica's own, once a minute or more rarely. Records of finished uploads
+/// go together with the notes.
 fn background(seen: &Seen) -> bool {
     matches!(seen.kind, Kind::Note | Kind::Meta)
+        || (seen.operation == Operation::DeleteObjects && seen.kind == Kind::Upload)
 }
 
 impl Bench {

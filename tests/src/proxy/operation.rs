@@ -53,7 +53,7 @@ pub enum Kind {
     Note,
     /// `meta/…`
     Meta,
-    /// Many keys in one body (DeleteObjects), the bucket itself, or nothing of the layout.
+    /// The bucket itself, or nothing of the layout.
     Other,
 }
 
@@ -62,7 +62,7 @@ pub enum Kind {
 pub struct Seen {
     pub operation: Operation,
     pub kind: Kind,
-    /// The key, or the prefix of a LIST.
+    /// The key, the prefix of a LIST, or the first key of DeleteObjects.
     pub key: String,
 }
 
@@ -109,6 +109,15 @@ impl Seen {
             kind => kind,
         };
         Self { operation, kind, key: key.to_owned() }
+    }
+
+    /// Takes key and kind from the body of DeleteObjects, whose keys are of one kind.
+    pub(super) fn name_first_key(&mut self, body: &str) {
+        let first = body.split_once("<Key>").and_then(|(_, rest)| rest.split_once("</Key>"));
+        if let Some((key, _)) = first {
+            self.kind = Kind::of(key);
+            self.key = key.to_owned();
+        }
     }
 }
 
