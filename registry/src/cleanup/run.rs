@@ -63,7 +63,7 @@ pub enum StartError {
     UnknownPolicy(PolicyName),
     /// 412: this replica is behind.
     #[error(
-        "this replica has loaded revision {loaded} of the policy {policy}, not yet {wanted}: ask again in a few seconds"
+        "this replica has loaded revision {loaded} of the policy {policy} and not {wanted}: ask again in a few seconds"
     )]
     Behind { policy: PolicyName, loaded: u64, wanted: u64 },
     #[error("the policy {0} was read from a file and has no revision to wait for: leave the minimum revision out")]
