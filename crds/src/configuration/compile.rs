@@ -62,7 +62,7 @@ fn compile_repository(
     let namespace = id.namespace.clone().unwrap_or_default();
     let name = RepositoryName::new(&namespace, &id.name);
     let mut outcome = Outcome::new(id, object.metadata.generation);
-    let problems = object.validate();
+    let problems = object.validate_shape();
     if !problems.is_empty() {
         outcome.refuse_for(ConditionReason::Invalid, &problems);
         return (None, outcome);

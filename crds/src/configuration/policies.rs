@@ -12,7 +12,6 @@ use super::visibilities::not_in_system_namespace;
 use crate::cleanup::{ImageSelector, Rules};
 use crate::kinds::{CleanupPolicy, ConditionReason};
 use crate::name::RepositoryName;
-use crate::schedule::Slots;
 
 /// The accepted policies by `<namespace>/<name>`, and what became of each object. Repositories learn who governs them.
 pub(super) fn compile_policies(
@@ -64,7 +63,7 @@ fn judge(
 ) -> Option<Policy> {
     let namespace = outcome.object.namespace.clone().unwrap_or_default();
     let name = format!("{namespace}/{}", outcome.object.name);
-    let problems = object.validate();
+    let problems = object.validate_shape();
     if !problems.is_empty() {
         outcome.refuse_for(ConditionReason::Invalid, &problems);
         return None;
@@ -81,8 +80,9 @@ fn judge(
         outcome.refuse_for(ConditionReason::InvalidPattern, &problems);
         return None;
     }
-    if let Err(error) = Slots::of(&spec.schedule, &name) {
-        outcome.refuse(ConditionReason::InvalidSchedule, format!("{}: {error}", error.path()));
+    let problems = object.validate_schedule();
+    if !problems.is_empty() {
+        outcome.refuse_for(ConditionReason::InvalidSchedule, &problems);
         return None;
     }
     let reach = Reach {

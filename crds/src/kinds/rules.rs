@@ -26,12 +26,18 @@ static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(LABEL_KEY).expect("a c
 impl ContainerRepository {
     /// Everything that an API server would refuse, and what it cannot judge: nothing, for a valid object.
     pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.validate_shape();
+        for (position, rule) in self.spec.tags.iter().enumerate() {
+            patterns(&format!("spec.tags[{position}].matching"), &rule.matching, Unanchored::new, &mut problems);
+        }
+        problems
+    }
+
+    /// Everything but whether the patterns are RE2: an object with a bad one is still served, under stricter rules.
+    pub(crate) fn validate_shape(&self) -> Vec<Problem> {
         validated(self, schema::REPOSITORY, |problems| {
             name("ContainerRepository", self.metadata.name.as_deref(), problems);
             let spec = &self.spec;
-            for (position, rule) in spec.tags.iter().enumerate() {
-                patterns(&format!("spec.tags[{position}].matching"), &rule.matching, Unanchored::new, problems);
-            }
             let mut hashes = BTreeSet::new();
             for (position, token) in spec.deploy_tokens.iter().enumerate() {
                 let path = format!("spec.deployTokens[{position}]");
@@ -78,6 +84,19 @@ impl RegistryVisibility {
 impl CleanupPolicy {
     /// Everything that an API server would refuse, and what it cannot judge: nothing, for a valid object.
     pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.validate_shape();
+        let spec = &self.spec;
+        problems.extend(self.validate_schedule());
+        if let Some(images) = &spec.images {
+            patterns("spec.images.matching", &images.matching, WholeName::new, &mut problems);
+        }
+        patterns("spec.keep.tagsMatching", &spec.keep.tags_matching, KeepName::new, &mut problems);
+        patterns("spec.remove.tagsMatching", &spec.remove.tags_matching, WholeName::new, &mut problems);
+        problems
+    }
+
+    /// Everything but its patterns and its schedule, which have conditions of their own.
+    pub(crate) fn validate_shape(&self) -> Vec<Problem> {
         validated(self, schema::POLICY, |problems| {
             name("CleanupPolicy", self.metadata.name.as_deref(), problems);
             let spec = &self.spec;
@@ -87,17 +106,18 @@ impl CleanupPolicy {
                 problems.push(Problem::new("spec", message));
             }
             selection(spec.repositories.as_ref(), spec.namespace_selector.as_ref(), problems);
-            let name = self.metadata.name.as_deref().unwrap_or_default();
-            let policy = format!("{}/{name}", self.metadata.namespace.as_deref().unwrap_or_default());
-            schedule(&spec.schedule, &policy, problems);
-            if let Some(images) = &spec.images {
-                patterns("spec.images.matching", &images.matching, WholeName::new, problems);
-            }
-            patterns("spec.keep.tagsMatching", &spec.keep.tags_matching, KeepName::new, problems);
-            patterns("spec.remove.tagsMatching", &spec.remove.tags_matching, WholeName::new, problems);
             positive("spec.remove.olderThan", spec.remove.older_than, problems);
             positive("spec.limits.timeout", Some(spec.limits.timeout), problems);
         })
+    }
+
+    /// What is wrong with its schedule.
+    pub(crate) fn validate_schedule(&self) -> Vec<Problem> {
+        let (namespace, name) = (self.metadata.namespace.as_deref(), self.metadata.name.as_deref());
+        let policy = format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+        let mut problems = Vec::new();
+        schedule(&self.spec.schedule, &policy, &mut problems);
+        problems
     }
 }
 
