@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use berth_crds::configuration::{Configuration, Objects, Outcome, compile};
+use berth_crds::kinds::SYSTEM_NAMESPACE;
 use berth_crds::manifest::{self, Reading};
 
 /// Where the configuration comes from.
@@ -79,7 +80,10 @@ fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems.iter().map(ToString::to_string).collect());
     }
-    let (configuration, outcomes) = compile(&objects.into_iter().collect::<Objects>());
+    let mut objects: Objects = objects.into_iter().collect();
+    // A folder has no namespace of an installation: by its usual name a default means the same in a cluster.
+    objects.system_namespace = Some(SYSTEM_NAMESPACE.to_owned());
+    let (configuration, outcomes) = compile(&objects);
     let mut remarks: Vec<String> = outcomes.iter().flat_map(remarks_on).collect();
     if outcomes.is_empty() {
         remarks.push(format!("{} holds no objects: nothing can be pushed or pulled yet", folder.display()));
@@ -118,6 +122,8 @@ fn read_files(folder: &Path) -> Result<Vec<(String, String)>, (PathBuf, std::io:
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use berth_crds::kinds::Access;
+
     use super::*;
 
     const SHOP: &str = "
@@ -170,6 +176,23 @@ spec: {visibility: Public, repositories: {names: [nowhere]}}
 ";
         let loaded = read(&[("a.yaml", SHOP), ("b.yaml", public)]).unwrap();
         assert!(loaded.remarks.iter().any(|remark| remark.contains("RegistryVisibility team-a/public")), "{loaded:?}");
+    }
+
+    #[test]
+    fn defaults_of_the_system_namespace_hold_and_others_do_not() {
+        let default = "
+apiVersion: berth.dev/v1alpha1
+kind: RegistryVisibility
+metadata: {namespace: berth-system, name: closed}
+spec: {visibility: Private, access: Disabled, namespaceSelector: {}}
+";
+        let access = |default: &str| {
+            let loaded = read(&[("a.yaml", SHOP), ("b.yaml", default)]).unwrap();
+            let shop = &loaded.configuration.repositories[&"team-a/shop".parse().unwrap()];
+            (shop.access, loaded.remarks.len())
+        };
+        assert_eq!(access(default), (Access::Disabled, 0));
+        assert_eq!(access(&default.replace("berth-system", "team-b")), (Access::Enabled, 1));
     }
 
     #[test]
