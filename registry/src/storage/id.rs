@@ -74,27 +74,66 @@ impl<'de> serde::Deserialize<'de> for Id {
 }
 
 /// Where new ids come from. Random in production, seeded in simulations so that a failing run replays.
+///
+/// The time in them is also the time by which notes fall due: in a simulation nothing may depend on the clock on the wall.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    source: Arc<Mutex<StdRng>>,
+    source: Arc<Mutex<Source>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    random: StdRng,
+    /// In a simulation: milliseconds since the epoch, one more with every id.
+    simulated_millis: Option<u64>,
+}
+
+impl Source {
+    fn millis(&self) -> u64 {
+        self.simulated_millis.unwrap_or_else(|| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+        })
+    }
 }
 
 impl Ids {
     pub fn random() -> Self {
-        Self { source: Arc::new(Mutex::new(rand::make_rng())) }
+        Self::from(Source { random: rand::make_rng(), simulated_millis: None })
     }
 
+    /// The same ids and times for the same seed. Clones share them, so that replicas in one simulation never make the
+    /// same id twice.
     pub fn seeded(seed: u64) -> Self {
-        Self { source: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        /// 2026-01-01T00:00:00Z, where the clock of a simulated store begins too.
+        const BEGINNING: u64 = 1_767_225_600_000;
+        Self::from(Source { random: StdRng::seed_from_u64(seed), simulated_millis: Some(BEGINNING) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Seconds since the epoch, by the clock that ids are stamped with.
+    pub(super) fn seconds(&self) -> u64 {
+        self.lock().millis() / 1000
     }
 
     /// A fresh id, stamped with the time now.
     pub fn next(&self) -> Id {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let mut source = self.source.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let random = (u128::from(source.next_u64()) << 64) | u128::from(source.next_u64());
+        let mut source = self.lock();
+        if let Some(millis) = &mut source.simulated_millis {
+            *millis += 1;
+        }
+        let millis = source.millis();
+        let random = (u128::from(source.random.next_u64()) << 64) | u128::from(source.random.next_u64());
         Id(Ulid::from_parts(millis, random))
+    }
+}
+
+impl From<Source> for Ids {
+    fn from(source: Source) -> Self {
+        Self { source: Arc::new(Mutex::new(source)) }
     }
 }
 
@@ -114,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_repeats_the_random_part() {
-        let (a, b) = (Ids::seeded(1).next().to_string(), Ids::seeded(1).next().to_string());
-        assert_eq!(a[10..], b[10..]);
+    fn a_seed_repeats_ids_and_times() {
+        let (a, b) = (Ids::seeded(1), Ids::seeded(1));
+        assert_eq!((a.next(), a.next(), a.seconds()), (b.next(), b.next(), b.seconds()));
     }
 }

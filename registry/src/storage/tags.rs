@@ -101,7 +101,7 @@ impl Storage {
             outcomes.insert(&one.tag, outcome);
         }
         doomed.retain(|tag, _| names.contains(&tag));
-        for (tag, digest) in self.inner.list_until_quiet(image, &names, &mut doomed).await? {
+        for (tag, digest) in self.inner.list_until_quiet(image, planned, &mut doomed).await? {
             if let Some(one) = planned.iter().find(|one| one.tag == tag) {
                 outcomes.insert(&one.tag, DeletionOutcome::Changed(digest));
             }
@@ -152,8 +152,8 @@ impl Storage {
     /// Deletes sets of versions: everything below the highest of each tag first, oldest rounds first, then the
     /// highest ones of the tags without a failure. A tag never falls back to an older value (amendment R8). Returns
     /// the tags that failed.
-    async fn delete_versions(&self, doomed: &Doomed) -> HashMap<TagName, StoreError> {
-        let mut failed = HashMap::new();
+    async fn delete_versions(&self, doomed: &Doomed) -> BTreeMap<TagName, StoreError> {
+        let mut failed = BTreeMap::new();
         let lower_rounds = doomed.values().map(|versions| versions.len() - 1).max().unwrap_or(0);
         for round in 0..lower_rounds {
             let victims =
@@ -165,7 +165,7 @@ impl Storage {
         failed
     }
 
-    async fn delete_round(&self, versions: Vec<&TagVersion>, failed: &mut HashMap<TagName, StoreError>) {
+    async fn delete_round(&self, versions: Vec<&TagVersion>, failed: &mut BTreeMap<TagName, StoreError>) {
         let versions: Vec<&TagVersion> =
             versions.into_iter().filter(|version| !failed.contains_key(&version.tag)).collect();
         for batch in versions.chunks(ListQuery::MAX_KEYS) {
@@ -205,26 +205,33 @@ impl Inner {
     }
 
     /// Lists again until nothing is added below the highest version of each tag: a LIST may catch a version and miss
-    /// an older one that a push has not removed yet. Tags that got a newer version meanwhile are taken out and
-    /// returned with their new digest.
+    /// an older one that a push has not removed yet. A newer version survives the deletion; where the deletion hangs on
+    /// a digest, the whole tag does, and is returned with its new digest.
     async fn list_until_quiet(
         &self,
         image: &ImageName,
-        names: &[&TagName],
+        planned: &[PlannedDeletion],
         doomed: &mut Doomed,
     ) -> Result<Vec<(TagName, Digest)>, StoreError> {
+        let names: Vec<&TagName> = planned.iter().map(|one| &one.tag).collect();
+        let is_conditional = |tag: &TagName| planned.iter().any(|one| one.tag == *tag && one.digest.is_some());
         let mut overtaken = Vec::new();
         loop {
             if doomed.is_empty() {
                 return Ok(overtaken);
             }
             let mut added = false;
-            for version in self.versions_of(image, names).await? {
+            for version in self.versions_of(image, &names).await? {
                 let Some(set) = doomed.get_mut(&version.tag) else {
                     continue;
                 };
                 let highest = set.last().map(TagVersion::rank);
                 if Some(version.rank()) > highest {
+                    // What is deleted without a condition goes whatever came after it: the newer version may belong to a
+                    // push that fails, and the tag would fall back to what was deleted.
+                    if !is_conditional(&version.tag) {
+                        continue;
+                    }
                     doomed.remove(&version.tag);
                     overtaken.push((version.tag, version.digest));
                 } else if !set.contains(&version) {
@@ -240,16 +247,16 @@ impl Inner {
     }
 
     /// Removes keys, whatever their number up to one batch; returns those that failed.
-    pub(super) async fn delete_keys(&self, keys: Vec<String>) -> HashMap<String, StoreError> {
+    pub(super) async fn delete_keys(&self, keys: Vec<String>) -> BTreeMap<String, StoreError> {
         let unknown = |key: &String, error: &StoreError| {
             let reason = error.to_string();
             (key.clone(), StoreError::Unavailable { key: key.clone(), reason })
         };
         match keys.as_slice() {
-            [] => HashMap::new(),
+            [] => BTreeMap::new(),
             [only] => match self.store.delete(only).await {
-                Ok(()) => HashMap::new(),
-                Err(error) => HashMap::from([(only.clone(), error)]),
+                Ok(()) => BTreeMap::new(),
+                Err(error) => BTreeMap::from([(only.clone(), error)]),
             },
             many => match self.store.delete_many(many).await {
                 Ok(failures) => failures.into_iter().collect(),

@@ -138,6 +138,13 @@ impl MemoryStore {
         self.lock().advanced += by;
     }
 
+    /// From now on nothing goes wrong any more; order and delays stay drawn.
+    pub fn calm(&self) {
+        if let Some(scheduler) = &mut self.lock().scheduler {
+            scheduler.calm();
+        }
+    }
+
     /// Does everything that is on its way, and every repeat that would otherwise come at some later draw.
     pub fn settle(&self) {
         let mut shared = self.lock();

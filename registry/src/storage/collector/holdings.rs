@@ -129,7 +129,12 @@ impl Storage {
             return Err(in_use(visible));
         }
         self.sweep_instances(image, hidden).await?;
-        Ok(())
+        // A push that was answered between the look at its seal and the sweep is tagged by now, and the sweep left it;
+        // a hidden referrer of something alive stays too. Whoever is left needs the blob.
+        match self.inner.users(image).await?.of(self, digest).await? {
+            left if left.is_empty() => Ok(()),
+            left => Err(in_use(left)),
+        }
     }
 
     /// Flags every holding of a blob in an image; returns their keys.

@@ -19,7 +19,7 @@ use berth_crds::name::ImageName;
 use serde::Serialize;
 
 pub use self::fsck::{Class, Finding, FsckReport};
-use self::notes::{Review, seconds_now};
+use self::notes::Review;
 use super::facade::Storage;
 use super::id::Id;
 use super::layout;
@@ -144,7 +144,7 @@ impl Storage {
 
     /// Keys of the queue that are due, oldest first.
     async fn due_reviews(&self) -> Result<Vec<String>, StoreError> {
-        let now = seconds_now();
+        let now = self.inner.ids.seconds();
         let page = self.inner.store.list(ListQuery::below(layout::REVIEWS)).await?;
         let due = |key: &String| layout::review_due(key).is_some_and(|due| due <= now);
         Ok(page.entries.into_iter().map(|entry| entry.key).filter(due).collect())

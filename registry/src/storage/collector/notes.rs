@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use berth_crds::digest::Digest;
 use berth_crds::name::ImageName;
@@ -96,12 +96,12 @@ impl Storage {
 
     /// Looks at something at the next turn, whatever was noted about it before.
     pub(in crate::storage) fn note_now(&self, review: Review) {
-        self.inner.notes.lock().reviews.insert(review, seconds_now());
+        self.inner.notes.lock().reviews.insert(review, self.inner.ids.seconds());
     }
 
     /// The later of two notes about one thing counts.
     pub(in crate::storage) fn note_after(&self, review: Review, delay: Duration) {
-        let due = seconds_now() + delay.as_secs();
+        let due = self.inner.ids.seconds() + delay.as_secs();
         let mut pending = self.inner.notes.lock();
         let slot = pending.reviews.entry(review).or_insert(due);
         *slot = due.max(*slot);
@@ -132,7 +132,7 @@ impl Storage {
     async fn write_reviews(&self, reviews: &HashMap<Review, u64>) -> Result<(), StoreError> {
         let mut classes: std::collections::BTreeMap<u64, Vec<&Review>> = std::collections::BTreeMap::new();
         for (review, due) in reviews {
-            classes.entry(round_up_to_minute(*due)).or_default().push(review);
+            classes.entry(round_up_to_minute(*due, self.inner.ids.seconds())).or_default().push(review);
         }
         for (due, mut items) in classes {
             items.sort();
@@ -160,11 +160,7 @@ impl Inner {
     }
 }
 
-pub(in crate::storage) fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 /// Few due times make few objects. What is due at once stays due at once.
-fn round_up_to_minute(due: u64) -> u64 {
-    if due <= seconds_now() { due } else { due.div_ceil(60) * 60 }
+fn round_up_to_minute(due: u64, now: u64) -> u64 {
+    if due <= now { due } else { due.div_ceil(60) * 60 }
 }

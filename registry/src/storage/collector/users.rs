@@ -1,6 +1,6 @@
 //! Who in an image mentions a blob: the question every sweep asks after it has retired.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use berth_crds::digest::Digest;
 use berth_crds::name::ImageName;
@@ -15,13 +15,13 @@ use crate::store::{StoreError, list_all};
 pub(super) struct Users {
     image: ImageName,
     /// Every instance that had a body or a seal in the LIST.
-    instances: HashMap<(Digest, Id), Option<Mentions>>,
+    instances: BTreeMap<(Digest, Id), Option<Mentions>>,
 }
 
 impl Inner {
     pub(super) async fn users(&self, image: &ImageName) -> Result<Users, StoreError> {
         let entries = list_all(&*self.store, &layout::manifests(image)).await?;
-        let mut instances: HashMap<(Digest, Id), Option<Mentions>> = HashMap::new();
+        let mut instances: BTreeMap<(Digest, Id), Option<Mentions>> = BTreeMap::new();
         for key in entries.iter().filter_map(|entry| ManifestKey::parse(&entry.key)) {
             let slot = instances.entry((key.digest, key.instance)).or_default();
             if key.seal.is_some() {

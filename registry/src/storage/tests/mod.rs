@@ -4,7 +4,7 @@ mod blobs;
 mod collection;
 mod fsck;
 mod manifests;
-
+mod simulation;
 mod tags;
 mod uploads;
 

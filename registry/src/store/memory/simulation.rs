@@ -137,6 +137,10 @@ impl Scheduler {
         SystemTime::UNIX_EPOCH + BEGINNING + Duration::from_millis(self.events_drawn)
     }
 
+    pub(super) fn calm(&mut self) {
+        self.faults = Faults::NONE;
+    }
+
     pub(super) fn coin(&mut self) -> bool {
         self.random.random_bool(0.5)
     }

@@ -56,8 +56,11 @@ impl Storage {
                 let parent = (link.parent.clone(), link.parent_instance);
                 link.child == *digest && image.manifests.get(&parent).is_some_and(|parent| parent.body.is_some())
             });
-            let has_subject =
-                image.referrers.iter().any(|(subject, referrer, ..)| referrer == instance && bodies.contains(subject));
+            let has_subject = seen.subject.as_ref().is_some_and(|subject| bodies.contains(subject))
+                || image
+                    .referrers
+                    .iter()
+                    .any(|(subject, referrer, ..)| referrer == instance && bodies.contains(subject));
             if !tagged.contains(instance) && !has_parent && !has_subject && self.is_old(body.age) {
                 findings.push(finding(Class::UnreferencedManifest, layout::body(name, digest, *instance)));
             }

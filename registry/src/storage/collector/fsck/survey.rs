@@ -1,6 +1,6 @@
 //! Every key of the store, sorted into its room, at one walk.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use berth_crds::digest::Digest;
@@ -29,6 +29,8 @@ pub(super) struct Seen {
     pub(super) seal: Option<(Mentions, String, Facts)>,
     /// Blobs and children, read from the body where the seal does not list them.
     pub(super) read: Option<HashSet<Digest>>,
+    /// The subject, read from the body where neither tag, index nor referrer entry names the instance.
+    pub(super) subject: Option<Digest>,
 }
 
 impl Seen {
@@ -56,8 +58,8 @@ pub(super) struct ImageSurvey {
 /// The whole store.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    pub(super) certificates: HashMap<Id, Facts>,
-    pub(super) data: HashMap<Id, Facts>,
+    pub(super) certificates: BTreeMap<Id, Facts>,
+    pub(super) data: BTreeMap<Id, Facts>,
     pub(super) images: BTreeMap<ImageName, ImageSurvey>,
     pub(super) uploads: Vec<(Id, Facts)>,
     pub(super) foreign: Vec<String>,
@@ -170,12 +172,21 @@ impl Survey {
         Some(())
     }
 
-    /// Reads the bodies whose seal does not say what they mention, or that have no seal.
+    /// Reads the bodies whose seal does not say what they mention, or that have no seal; and those that nothing names:
+    /// the push of a referrer may have died before its entry.
     async fn read_unlisted(&mut self, storage: &Storage) -> Result<(), StoreError> {
         for (name, image) in &mut self.images {
+            let named: HashSet<Id> = image
+                .tags
+                .iter()
+                .map(|(tag, _)| tag.instance)
+                .chain(image.referrers.iter().map(|(_, referrer, ..)| *referrer))
+                .collect();
+            let children: HashSet<&Digest> = image.links.iter().map(|(link, _)| &link.child).collect();
             for ((digest, instance), seen) in &mut image.manifests {
                 let listed = matches!(seen.seal, Some((Mentions::Short(_), ..)));
-                if listed || seen.body.is_none() {
+                let named = named.contains(instance) || children.contains(digest);
+                if (listed && named) || seen.body.is_none() {
                     continue;
                 }
                 let Some(body) = storage.inner.fetch_body(name, digest, *instance).await? else {
@@ -183,7 +194,9 @@ impl Survey {
                     continue;
                 };
                 let parsed = Parsed::new(digest.clone(), &body.media_type, body.bytes.clone());
-                seen.read = parsed.ok().map(|parsed| parsed.manifest.mentioned().into_iter().collect());
+                let Ok(parsed) = parsed else { continue };
+                seen.read = Some(parsed.manifest.mentioned().into_iter().collect());
+                seen.subject = parsed.manifest.subject;
             }
         }
         Ok(())
@@ -240,14 +253,16 @@ impl Survey {
 }
 
 impl ImageSurvey {
-    /// Instances that tags reach: named by a tag, listed by a reached index, or referring to a reached manifest.
+    /// Instances that tags reach: named by a tag, listed by a reached index, or referring to a reached manifest. The
+    /// latter also without a seal: what a failed push left of them stays as long as its index or subject.
     fn reached(&self) -> HashSet<(Digest, Id)> {
         let mut reached: HashSet<(Digest, Id)> = HashSet::new();
         let mut queue: Vec<(Digest, Id)> =
             self.tags.iter().map(|(tag, _)| (tag.digest.clone(), tag.instance)).collect();
+        queue.retain(|id| self.manifests.get(id).is_some_and(|seen| seen.seal.is_some()));
         while let Some(id) = queue.pop() {
-            let visible = self.manifests.get(&id).is_some_and(|seen| seen.body.is_some() && seen.seal.is_some());
-            if !visible || !reached.insert(id.clone()) {
+            let there = self.manifests.get(&id).is_some_and(|seen| seen.body.is_some());
+            if !there || !reached.insert(id.clone()) {
                 continue;
             }
             let children =
@@ -260,6 +275,8 @@ impl ImageSurvey {
             for referrer in referrers {
                 queue.extend(self.manifests.keys().filter(|(_, instance)| instance == referrer).cloned());
             }
+            let unlisted = self.manifests.iter().filter(|(_, seen)| seen.subject.as_ref() == Some(&id.0));
+            queue.extend(unlisted.map(|(referrer, _)| referrer.clone()));
         }
         reached
     }
