@@ -75,7 +75,10 @@ fn read_document(file: &Path) -> Result<Loaded, Vec<String>> {
 }
 
 fn read_manifests(folder: &Path) -> Result<Loaded, Vec<String>> {
-    let files = read_files(folder).map_err(|(path, cause)| vec![format!("{}: {cause}", path.display())])?;
+    let files = read_files(folder).map_err(|(path, cause)| {
+        let advice = "--manifests names a folder of YAML files that this user can read";
+        vec![format!("{}: {cause} ({advice})", path.display())]
+    })?;
     let Reading { objects, problems } = manifest::read(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
     if !problems.is_empty() {
         return Err(problems.iter().map(ToString::to_string).collect());

@@ -47,8 +47,7 @@ impl Storage {
         let mut older_instance = !instances.is_empty();
         let mut missing = Vec::new();
         for _ in 0..ATTEMPTS {
-            let reused = reuse.take();
-            let instance = match reused {
+            let instance = match reuse.take() {
                 Some(instance) => instance,
                 None => {
                     let created = self.create_instance(image, &parsed, push.lenient, older_instance).await?;
@@ -70,10 +69,8 @@ impl Storage {
                 return Ok(PushedManifest { digest: digest.clone(), subject: parsed.manifest.subject, missing });
             }
             self.note(Review::Instance { image: image.clone(), digest: digest.clone(), instance });
-            if reused.is_none() {
-                return Err(ManifestError::Raced);
-            }
-            // The version written stays: it is outranked by the next one.
+            // Retired under our hands: once more with a fresh instance, as the client's own retry would. The version
+            // written stays: it is outranked by the next one.
             older_instance = true;
         }
         Err(ManifestError::Raced)

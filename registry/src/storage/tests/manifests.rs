@@ -156,6 +156,19 @@ async fn a_push_over_a_retired_instance_makes_a_fresh_one() {
     assert_eq!(resolve(&bed.replica(), &name("a/b"), "v1").await, Some(digest));
 }
 
+/// A collection with the clocks at zero beside a running replica takes the certificate that it had made ahead.
+#[tokio::test]
+async fn a_push_survives_the_loss_of_the_certificate_in_stock() {
+    let bed = Bed::new();
+    bed.image("a/b", None, &[b"layer"]).await;
+    bed.storage.settle().await;
+    for key in bed.keys("a/") {
+        bed.store.delete(&key).await.unwrap();
+    }
+    let digest = bed.image("c/d", Some("v1"), &[b"layer"]).await;
+    assert_eq!(resolve(&bed.replica(), &name("c/d"), "v1").await, Some(digest));
+}
+
 /// Amendment R3: a flagged holding is healed by the push that needs it, small or large, with or without the
 /// certificate of its data.
 #[tokio::test]

@@ -76,7 +76,7 @@ impl World {
         }
         let mut blobs: Vec<Bytes> = (0..3).map(|n| Bytes::from(format!("layer {n}"))).collect();
         // Large blobs cost time, so only some runs have one.
-        if seed % 10 == 0 {
+        if seed.is_multiple_of(10) {
             blobs[0] = vec![7; LARGE].into();
         }
         let mut moving = vec![
