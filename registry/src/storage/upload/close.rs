@@ -10,7 +10,7 @@ use super::super::hash;
 use super::super::id::Id;
 use super::super::layout::{self, Holding};
 use super::record::Parts;
-use super::{Standing, is_fresh};
+use super::{HELD_IS_FRESH, Standing};
 use crate::store::{ListQuery, MultipartId, NewObject, StoreError};
 
 impl Storage {
@@ -47,7 +47,8 @@ impl Storage {
     /// The holding was written by the PATCH. Its answer is believed for an hour; later the bucket is asked, because
     /// a sweeper may have taken the unreferenced blob meanwhile.
     async fn close_held(&self, image: &ImageName, holding: Holding, written: u64) -> Result<StoredBlob, UploadError> {
-        if !is_fresh(written) {
+        let fresh = self.inner.ids.seconds().saturating_sub(written) < HELD_IS_FRESH.as_secs();
+        if !fresh {
             let live = self.inner.store.head(&holding.key()).await?.is_some_and(|head| !head.retired);
             if !live {
                 return Err(UploadError::Unknown);
@@ -80,14 +81,7 @@ impl Storage {
         bytes: bytes::Bytes,
     ) -> Result<StoredBlob, UploadError> {
         let size = bytes.len() as u64;
-        let holding = self
-            .inner
-            .birth(NewObject::bytes(bytes), |id| {
-                let holding = Holding { image: image.clone(), digest: digest.clone(), id, size, data: None };
-                let key = holding.key();
-                (holding, key)
-            })
-            .await?;
+        let holding = self.inner.birth_small(image, digest, size, bytes).await?;
         self.remember(&holding).await;
         self.note(Review::Blob { image: image.clone(), digest: digest.clone() });
         Ok(StoredBlob { digest: digest.clone(), size })
@@ -183,6 +177,17 @@ impl Inner {
         Ok(())
     }
 
+    /// A holding with the bytes inside.
+    pub(super) async fn birth_small(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        size: u64,
+        bytes: bytes::Bytes,
+    ) -> Result<Holding, StoreError> {
+        self.birth_named(NewObject::bytes(bytes), image, digest, size, None).await
+    }
+
     /// A holding that names large data.
     pub(in crate::storage) async fn birth_large(
         &self,
@@ -191,8 +196,19 @@ impl Inner {
         size: u64,
         data: Id,
     ) -> Result<Holding, StoreError> {
-        self.birth(NewObject::marker(), |id| {
-            let holding = Holding { image: image.clone(), digest: digest.clone(), id, size, data: Some(data) };
+        self.birth_named(NewObject::marker(), image, digest, size, Some(data)).await
+    }
+
+    async fn birth_named(
+        &self,
+        object: NewObject,
+        image: &ImageName,
+        digest: &Digest,
+        size: u64,
+        data: Option<Id>,
+    ) -> Result<Holding, StoreError> {
+        self.birth(object, |id| {
+            let holding = Holding { image: image.clone(), digest: digest.clone(), id, size, data };
             let key = holding.key();
             (holding, key)
         })

@@ -9,7 +9,7 @@ mod close;
 mod receive;
 pub(super) mod record;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use berth_crds::digest::{Algorithm, Digest};
 use berth_crds::name::ImageName;
@@ -22,7 +22,7 @@ use super::collector::notes::Review;
 use super::facade::{Inner, Storage};
 use super::id::Id;
 use super::layout::{self, Holding};
-use crate::store::{NewObject, StoreError, read_all};
+use crate::store::{StoreError, read_all};
 
 /// How long the answer that a holding was written is taken for its presence.
 const HELD_IS_FRESH: Duration = Duration::from_secs(3600);
@@ -300,7 +300,7 @@ impl Storage {
     ) -> Result<UploadState, UploadError> {
         let holding = self.inner.birth_holding(image, &digest, size, bytes).await?;
         self.remember(&holding).await;
-        let written = seconds_now();
+        let written = self.inner.ids.seconds();
         if recorded {
             let at = RecordedProgress::Held {
                 offset: size,
@@ -327,16 +327,7 @@ impl Inner {
         size: u64,
         bytes: Buffer,
     ) -> Result<Holding, StoreError> {
-        bytes
-            .lend(async |bytes| {
-                self.birth(NewObject::bytes(bytes), |id| {
-                    let holding = Holding { image: image.clone(), digest: digest.clone(), id, size, data: None };
-                    let key = holding.key();
-                    (holding, key)
-                })
-                .await
-            })
-            .await
+        bytes.lend(async |bytes| self.birth_small(image, digest, size, bytes).await).await
     }
 
     /// The bytes of an upload that are in a holding.
@@ -363,12 +354,4 @@ fn check_range(range: Option<ChunkRange>, declared: Option<u64>) -> Result<(), U
         Some(span) if span == declared => Ok(()),
         span => Err(UploadError::SizeMismatch { declared: span.unwrap_or(0), received: declared }),
     }
-}
-
-fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn is_fresh(written: u64) -> bool {
-    seconds_now().saturating_sub(written) < HELD_IS_FRESH.as_secs()
 }
