@@ -69,10 +69,12 @@ version_at_least() {
 }
 
 # pinned TOOL: the version that is built and used. A Go tool's is stated by its go.mod and nowhere else: that of the
-# module which holds the tool's package, i.e. of the longest module path that begins the package's.
+# module which holds the tool's package, i.e. of the longest module path that begins the package's. (Kubernetes comes as
+# one program of our own around the packages of that module, see its main.go.)
 pinned() {
     if [ "$1" = cargo-deny ]; then echo 0.20.2 && return; fi
     awk -v tool="$1" '
+        BEGIN { if (tool == "kubernetes") package = "k8s.io/kubernetes" }
         $1 == "tool" { package = $2 }
         $1 == "require" { sub(/^require[ \t]+/, "") }
         $2 ~ /^v[0-9]/ { version[$1] = $2 }
