@@ -21,3 +21,4 @@ pub mod samples;
 pub mod schedule;
 pub mod schema;
 mod structural;
+pub mod wire;

@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use berth_crds::access::Permission;
 use berth_crds::name::RepositoryName;
+use berth_crds::wire::identity::User;
 use jiff::Timestamp;
-
-use super::subject::User;
 
 /// Knows users and what they may do. Three of them exist: the users file, the operator's identity service, and
 /// [`Nobody`].

@@ -1,10 +1,9 @@
 //! The operator's identity service as an authority: TokenReview and SubjectAccessReview behind a Unix socket.
 //!
-//! The registry holds no Kubernetes credential; the operator beside it in the pod answers two questions (DESIGN §1):
-//! `POST /v1/authenticate` and `POST /v1/authorize`. Answers are remembered for the times of DESIGN §4; while the
+//! The registry holds no Kubernetes credential; the operator beside it in the pod answers the two questions of
+//! [`berth_crds::wire::identity`] (DESIGN §1). Answers are remembered for the times of DESIGN §4; while the
 //! service is away, what it last allowed goes on being allowed for the life of a token.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +11,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use berth_crds::access::Permission;
 use berth_crds::name::RepositoryName;
-use jiff::Timestamp;
+use berth_crds::wire::identity::{
+    AUTHENTICATE, AUTHORIZE, AuthenticateRequest, AuthenticateResponse, AuthorizeRequest, AuthorizeResponse, User,
+};
 use moka::Expiry;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::authority::{Authenticated, AuthenticationError, Authority, AuthorityError, Credential};
 use super::clock::Clock;
-use super::subject::User;
 
 /// How long an answer holds, by what it says (DESIGN §4).
 const AUTHENTICATED: Duration = Duration::from_secs(60);
@@ -41,54 +41,6 @@ pub struct IdentityService {
     /// What was allowed within the life of a token, for the time without the service.
     allowed_lately: moka::future::Cache<AuthorizeRequest, ()>,
     key: [u8; 32],
-}
-
-/// `POST /v1/authenticate`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AuthenticateRequest {
-    /// A token as the client sent it.
-    pub token: String,
-}
-
-/// Its answer; no user means that the token proves nobody.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuthenticateResponse {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
-    /// The token's own end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<Timestamp>,
-}
-
-/// `POST /v1/authorize`: a SubjectAccessReview in the words of RBAC.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AuthorizeRequest {
-    pub user: String,
-    #[serde(default)]
-    pub uid: String,
-    #[serde(default)]
-    pub groups: Vec<String>,
-    #[serde(default)]
-    pub extra: BTreeMap<String, Vec<String>>,
-    pub namespace: String,
-    /// The object; empty for a question about the whole namespace.
-    #[serde(default)]
-    pub name: String,
-    /// Plural of the kind, in the group `berth.dev`.
-    pub resource: String,
-    #[serde(default)]
-    pub subresource: String,
-    pub verb: String,
-}
-
-/// Its answer.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuthorizeResponse {
-    pub allowed: bool,
 }
 
 /// Something remembered, and for how long.
@@ -152,7 +104,7 @@ impl IdentityService {
 
     async fn review(&self, token: &str) -> Result<Answer<Option<Authenticated>>, AuthorityError> {
         let question = AuthenticateRequest { token: token.to_owned() };
-        let AuthenticateResponse { user, expires } = self.ask("/v1/authenticate", &question).await?;
+        let AuthenticateResponse { user, expires } = self.ask(AUTHENTICATE, &question).await?;
         let Some(user) = user else { return Ok(Answer { says: None, holds: REFUSED }) };
         let left = expires.map(|end| Duration::try_from(end.duration_since(self.clock.now())).unwrap_or_default());
         let holds = left.map_or(AUTHENTICATED, |left| left.min(AUTHENTICATED));
@@ -162,7 +114,7 @@ impl IdentityService {
     /// One flight per question: waiting requests share its answer. A failure is shared too, and not remembered.
     async fn authorize(&self, question: AuthorizeRequest) -> Result<bool, AuthorityError> {
         let load = async {
-            let AuthorizeResponse { allowed } = self.ask("/v1/authorize", &question).await?;
+            let AuthorizeResponse { allowed } = self.ask(AUTHORIZE, &question).await?;
             Ok::<_, AuthorityError>(Answer { says: allowed, holds: if allowed { ALLOWED } else { REFUSED } })
         };
         match self.authorizations.try_get_with_by_ref(&question, load).await {

@@ -40,12 +40,13 @@ pub mod users;
 mod users_authority;
 
 pub use access::Access;
+pub use berth_crds::wire::identity::User;
 pub use clock::Clock;
 pub use endpoint::router as token_router;
 pub use keys::Keys;
 pub use origin::{NetworkError, TrustedProxies};
 pub use refusal::Refusal;
 pub use settings::{ServiceName, ServiceNameError, Settings};
-pub use subject::{Caller, DeployTokenId, Subject, User};
+pub use subject::{Caller, DeployTokenId, Subject};
 pub use upload_token::Upload;
 pub use users_authority::{UsersAuthority, UsersFile, UsersFileError};

@@ -1,9 +1,9 @@
 //! Who a request comes from.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use berth_crds::name::{ImageName, RepositoryName};
+use berth_crds::wire::identity::User;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +20,6 @@ pub enum Subject {
     User(User),
     /// The holder of a deploy token, whoever that is.
     DeployToken(DeployTokenId),
-}
-
-/// An identity as its authority states it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct User {
-    /// `alice`, or `system:serviceaccount:team-a:ci`.
-    pub name: String,
-    /// What tells this user from a later one of the same name: the cluster's uid, or a mark of the users file's
-    /// entry that changes with the password.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub uid: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// Which deploy token: the one of this repository with this secret. A new secret of the same name is another one.

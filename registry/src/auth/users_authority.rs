@@ -9,13 +9,13 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use berth_crds::access::Permission;
 use berth_crds::name::RepositoryName;
+use berth_crds::wire::identity::User;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::authority::{Authenticated, AuthenticationError, Authority, AuthorityError, Credential};
 use super::clock::Clock;
 use super::lockout::Lockouts;
-use super::subject::User;
 use super::users::{self, CheckMemory, Users, UsersError};
 
 /// How long a password that was right need not be checked again.

@@ -11,9 +11,8 @@ use berth_crds::access::Permission;
 
 use super::*;
 use crate::auth::authority::{AuthenticationError, Authority as _, Credential as Proof};
-use crate::auth::identity::{
-    AuthenticateRequest, AuthenticateResponse, AuthorizeRequest, AuthorizeResponse, IdentityService,
-};
+use crate::auth::identity::IdentityService;
+use berth_crds::wire::identity::{AuthenticateRequest, AuthenticateResponse, AuthorizeRequest, AuthorizeResponse};
 
 /// Three parts like every JWT; the fake knows it by its text.
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjaSJ9.c2ln";
