@@ -44,7 +44,7 @@ pub(super) struct Executor<'a> {
 pub(super) enum End {
     /// Every deletion of the plan is settled.
     Settled,
-    /// The time of the run is used up, or plans of several replicas together have used up its deletions.
+    /// The time of the run, or its number of deletions, is used up.
     Limit,
     /// This process is asked to end; the run goes on elsewhere.
     Stopped,
@@ -63,7 +63,7 @@ impl<'a> Executor<'a> {
     /// When the run's own records cannot be read or written. Nothing is deleted that is not recorded first.
     pub(super) async fn delete(
         &mut self,
-        stored: &mut StoredRun,
+        stored: &StoredRun,
         permit: &impl Permit,
         stop: &CancellationToken,
         mut settled: impl FnMut(usize),
@@ -74,17 +74,9 @@ impl<'a> Executor<'a> {
             if stop.is_cancelled() {
                 return Ok((done, End::Stopped));
             }
-            let leading = self.runs.leading_plan(self.run).await?;
-            if leading.is_some_and(|leading| leading != stored.id)
-                && let Some(other) = self.runs.plan(self.run).await?
-            {
-                // Another replica planned the same run at the same moment, and its plan goes first.
-                *stored = other;
-                done = self.runs.done(self.run).await?;
-            }
             match next_step(stored, &done) {
-                Step::Settled => return Ok((done, End::Settled)),
-                Step::Limit => return Ok((done, End::Limit)),
+                Step::Settled => return Ok((self.with_others(done).await?, End::Settled)),
+                Step::Limit => return Ok((self.with_others(done).await?, End::Limit)),
                 Step::Delete(image, verdicts) => {
                     let (batch, failure) = self.delete_batch(stored.id, &image, &verdicts, &done, permit).await?;
                     done.add(batch);
@@ -94,6 +86,12 @@ impl<'a> Executor<'a> {
                 }
             }
         }
+    }
+
+    /// What was done, as every executor of the run tells it: what was gone before we came, another may have deleted.
+    async fn with_others(&self, done: Done) -> Result<Done, StoreError> {
+        let any_gone = done.outcomes.values().any(|outcome| *outcome == Outcome::Gone);
+        if any_gone { self.runs.done(self.run).await } else { Ok(done) }
     }
 
     /// Records what is about to happen, does it, records what happened.
@@ -162,7 +160,7 @@ enum Step {
 
 /// The next deletions in the order of the plan, within the limits of the run.
 fn next_step(stored: &StoredRun, done: &Done) -> Step {
-    // One plan keeps to its limit by itself; two that were made at once might not.
+    // The planner keeps to the limit; a plan that somebody wrote into the bucket need not.
     let room = stored.head.max_deletions.saturating_sub(done.deleted());
     for image in &stored.plan.images {
         let open = deletions(image.verdicts.iter())

@@ -10,10 +10,12 @@
 //! | `run` | starting, continuing and asking about runs |
 //! | `execute` | the deletions, within limits |
 //! | `store` | runs in the bucket |
+//! | `agreement` | how replicas settle on one plan, or on who runs a slot |
 //! | `summary`, `state` | what a run says of itself, at the end and meanwhile |
 //! | `schedule`, `claims` | due policies, of `serve --manifests` |
 //! | `status` | what became of each object, of `serve --manifests` |
 
+mod agreement;
 mod claims;
 mod execute;
 mod in_use;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use ulid::Ulid;
 
 use super::execute::{End, Executor, Permit, planned};
 use super::in_use::Clusters;
@@ -175,15 +176,8 @@ impl Runs {
         if !run.may_be_given_to((!head.saved).then_some(&head.policy)) {
             return Err(StartError::ReservedId(run));
         }
-        if let Some(stored) = self.inner.runs.head(&run).await?
-            && (stored.policy != head.policy || stored.saved != head.saved || stored.dry_run != head.dry_run)
-        {
-            let what = match (stored.saved, stored.dry_run) {
-                (true, _) => format!("of a saved plan of {}", stored.policy),
-                (false, true) => format!("a dry run of {}", stored.policy),
-                (false, false) => format!("of {}", stored.policy),
-            };
-            return Err(StartError::AnotherRun { run, what });
+        if let Some(stored) = self.inner.runs.head(&run).await? {
+            stored.check_same_run(&run, &head)?;
         }
         let first = RunState::planning(run.clone(), head.policy.clone(), head.dry_run, head.start_time);
         let (sender, receiver) = watch::channel(first);
@@ -310,10 +304,18 @@ impl Attempt<'_> {
         if let Some(report) = runs.report(self.run).await? {
             return Ok(report);
         }
-        let mut stored = match runs.plan(self.run).await? {
+        let stored = match runs.plan(self.run).await? {
             Some(stored) => stored,
-            None => self.plan(head, plan).await?,
+            None => {
+                let ours = match runs.any_plan(self.run).await? {
+                    Some(plan) => plan,
+                    None => self.plan(head.clone(), plan).await?,
+                };
+                runs.agree(self.run, ours).await?
+            }
         };
+        // Somebody else may have begun another run under this id since it was looked up.
+        stored.head.check_same_run(self.run, &head).map_err(|error| RunFailure::lasting(error.to_string()))?;
         self.sender.send_modify(|state| {
             state.phase = Phase::Deleting;
             state.start_time = stored.head.start_time;
@@ -324,7 +326,7 @@ impl Attempt<'_> {
         } else {
             let mut executor = Executor::new(&source.storage, runs, self.run);
             let settled = |settled: usize| self.sender.send_modify(|state| state.settled = settled as u64);
-            let (done, end) = executor.delete(&mut stored, permit, stop, settled).await?;
+            let (done, end) = executor.delete(&stored, permit, stop, settled).await?;
             match end {
                 End::Settled | End::Limit => done,
                 End::Stopped => return Err(RunFailure::temporary("this replica is shutting down")),
@@ -346,8 +348,8 @@ impl Attempt<'_> {
         Ok(report)
     }
 
-    /// Makes the plan and stores it. What is executed is what is found in the bucket afterwards.
-    async fn plan(&self, head: Head, plan: Option<Plan>) -> Result<StoredRun, RunFailure> {
+    /// Makes a plan and stores it. Whether it is this one that is executed is for all replicas to agree.
+    async fn plan(&self, head: Head, plan: Option<Plan>) -> Result<Ulid, RunFailure> {
         let Inner { source, runs, .. } = self.inner;
         let plan = match plan {
             Some(plan) => plan,
@@ -362,9 +364,7 @@ impl Attempt<'_> {
             }
         };
         runs.note_run(&head, self.run).await?;
-        runs.put_plan(self.run, head, &plan).await?;
-        let stored = runs.plan(self.run).await?;
-        stored.ok_or_else(|| RunFailure::temporary("the plan that was just stored is not in the bucket"))
+        Ok(runs.put_plan(self.run, head, &plan).await?)
     }
 
     /// The policy's status shows its last run. Not being able to write it down does not make the run a failure.
@@ -373,6 +373,21 @@ impl Attempt<'_> {
             tracing::warn!(%policy, %error, "the policy's last run could not be written down");
         }
         self.inner.ended.send_modify(|count| *count += 1);
+    }
+}
+
+impl Head {
+    /// Whether who asks for a run of this kind means this one.
+    fn check_same_run(&self, run: &RunId, asked: &Self) -> Result<(), StartError> {
+        if (&self.policy, self.saved, self.dry_run) == (&asked.policy, asked.saved, asked.dry_run) {
+            return Ok(());
+        }
+        let what = match (self.saved, self.dry_run) {
+            (true, _) => format!("of a saved plan of {}", self.policy),
+            (false, true) => format!("a dry run of {}", self.policy),
+            (false, false) => format!("of {}", self.policy),
+        };
+        Err(StartError::AnotherRun { run: run.clone(), what })
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! meta/runs/<run>/<plan>/plan.<nnnn>            the plan, in pieces of at most 4 MiB
 //! meta/runs/<run>/<plan>/head                   who, when, how much; written after the pieces
+//! meta/runs/<run>/agreement/…                   which of the plans counts
 //! meta/runs/<run>/<plan>/batch.<executor>.<n>   deletions begun, then (overwritten) what became of them
 //! meta/runs/<run>/report                        how the run ended; from then on it is history
 //! meta/policies/<namespace>!<name>/runs/<time>.<run>   which runs a policy had, oldest first
@@ -10,10 +11,10 @@
 //! meta/policies/<namespace>!<name>/last         the run that ended last
 //! ```
 //!
-//! There is no lock and no conditional write. Two replicas that are asked for the same new run at the same moment may
-//! both plan; every executor looks again before each batch and goes on with the plan whose id is the smallest. Until
-//! they agree each deletes tags that a plan of the same policy names, on condition of their digests, and the batches of
-//! all plans count towards one budget. So the worst a race costs is work done twice.
+//! Several replicas may be asked for the same new run at the same moment, and each may plan it, differently if one of
+//! them has not loaded the newest policy. Before anything is deleted they agree on one of the plans ([`Agreement`]);
+//! there is no way to a [`StoredRun`] but through that. So a run deletes what one plan says and never more than that plan
+//! may, however many replicas execute it.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::agreement::{Agreement, text_of};
 use super::names::{PolicyName, RunId};
 use crate::store::{ListQuery, NewObject, Store, StoreError, list_all, read_all};
 
@@ -75,10 +77,10 @@ pub(super) struct Pieces {
     bytes: usize,
 }
 
-/// A plan as it was found in the bucket, with what was done about it so far.
+/// The plan that a run goes by, as it was found in the bucket.
 #[derive(Clone, Debug)]
 pub(super) struct StoredRun {
-    /// Identifies the plan among several of one run.
+    /// Tells the plan from others that were made for the run.
     pub(super) id: Ulid,
     pub(super) head: Head,
     pub(super) plan: Plan,
@@ -128,7 +130,7 @@ pub struct LastRun {
     pub failure: Option<String>,
 }
 
-/// Everything that was done in a run, by whatever executor and plan.
+/// Everything that was done in a run, by whatever executor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Done {
     /// What became of each tag.
@@ -154,24 +156,38 @@ impl RunStore {
         self.write(&format!("meta/runs/{run}/report"), report).await
     }
 
-    /// Stores a plan under a fresh id. It exists once its head does.
-    pub(super) async fn put_plan(&self, run: &RunId, mut head: Head, plan: &Plan) -> Result<(), StoreError> {
+    /// Stores a plan under a fresh id. It exists once its head does, and counts once it is agreed on.
+    pub(super) async fn put_plan(&self, run: &RunId, mut head: Head, plan: &Plan) -> Result<Ulid, StoreError> {
         let id = Ulid::generate();
-        let key = |name: &str| format!("meta/runs/{run}/{}/{name}", segment(id));
+        let key = |name: &str| format!("{}{name}", plan_folder(run, id));
         let text = Bytes::from(to_json(&key("plan"), plan)?);
         let pieces: Vec<Bytes> = text.chunks(PIECE).map(|piece| text.slice_ref(piece)).collect();
         head.stored = Pieces { count: pieces.len(), bytes: text.len() };
         for (number, piece) in pieces.into_iter().enumerate() {
             self.store.put(&key(&format!("plan.{number:04}")), NewObject::bytes(piece)).await?;
         }
-        self.write(&key("head"), &head).await
+        self.write(&key("head"), &head).await?;
+        Ok(id)
     }
 
-    /// The plan that the run goes by: of all complete ones that with the smallest id.
+    /// Agrees with every other replica on the plan that the run goes by: this one, or one of theirs.
+    pub(super) async fn agree(&self, run: &RunId, plan: Ulid) -> Result<StoredRun, StoreError> {
+        let id = self.agreement(run).reach(plan).await?;
+        self.read_plan(run, id).await
+    }
+
+    /// The plan that the run goes by; `None` before there is one.
     pub(super) async fn plan(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        let Some(id) = self.leading_plan(run).await? else { return Ok(None) };
-        let key = |name: &str| format!("meta/runs/{run}/{}/{name}", segment(id));
-        let Some(head) = self.read::<Head>(&key("head")).await? else { return Ok(None) };
+        match self.agreement(run).reached().await? {
+            Some(agreed) => self.read_plan(run, agreed.value).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read_plan(&self, run: &RunId, id: Ulid) -> Result<StoredRun, StoreError> {
+        let key = |name: &str| format!("{}{name}", plan_folder(run, id));
+        let head_key = key("head");
+        let head: Head = self.read(&head_key).await?.ok_or(StoreError::NotFound(head_key))?;
         let mut text = Vec::with_capacity(head.stored.bytes);
         for number in 0..head.stored.count {
             let key = key(&format!("plan.{number:04}"));
@@ -179,13 +195,18 @@ impl RunStore {
             text.extend_from_slice(&read_all(piece.body).await?);
         }
         let plan = from_json(&key("plan"), &text)?;
-        Ok(Some(StoredRun { id, head, plan }))
+        Ok(StoredRun { id, head, plan })
     }
 
-    /// The smallest id of a complete plan.
-    pub(super) async fn leading_plan(&self, run: &RunId) -> Result<Option<Ulid>, StoreError> {
+    /// Some complete plan of the run, whether it counts or not: who goes on with a run that died before its plan was
+    /// agreed on need not make another.
+    pub(super) async fn any_plan(&self, run: &RunId) -> Result<Option<Ulid>, StoreError> {
         let heads = self.keys(run).await?;
         Ok(heads.iter().filter_map(|key| key.strip_suffix("/head")).filter_map(last_id).min())
+    }
+
+    fn agreement(&self, run: &RunId) -> Agreement {
+        Agreement::new(Arc::clone(&self.store), &format!("meta/runs/{run}/agreement"))
     }
 
     /// Notes what is about to be deleted (`completion_time` absent), or what became of it.
@@ -197,7 +218,7 @@ impl RunStore {
         number: u32,
         batch: &Batch,
     ) -> Result<(), StoreError> {
-        let key = format!("meta/runs/{run}/{}/batch.{}.{number:06}", segment(plan), segment(executor));
+        let key = format!("{}batch.{}.{number:06}", plan_folder(run, plan), text_of(executor));
         self.write(&key, batch).await
     }
 
@@ -211,6 +232,12 @@ impl RunStore {
             // One that was listed and is gone belongs to a run that is being forgotten.
             batch.into_iter().for_each(|batch| done.add(batch));
         }
+        // Gone for one executor, because another is deleting it at this moment or was killed after it had.
+        for (key, outcome) in &mut done.outcomes {
+            if *outcome == Outcome::Gone && done.begun.contains(key) {
+                *outcome = Outcome::Deleted;
+            }
+        }
         Ok(done)
     }
 
@@ -219,10 +246,16 @@ impl RunStore {
         Ok(entries.into_iter().map(|entry| entry.key).collect())
     }
 
-    /// The head of the plan that a run goes by.
+    /// What the run is for: of the plan that it goes by or, before that is agreed on, of any.
     pub(super) async fn head(&self, run: &RunId) -> Result<Option<Head>, StoreError> {
-        let Some(id) = self.leading_plan(run).await? else { return Ok(None) };
-        self.read(&format!("meta/runs/{run}/{}/head", segment(id))).await
+        let id = match self.agreement(run).reached().await? {
+            Some(agreed) => agreed.value,
+            None => match self.any_plan(run).await? {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        self.read(&format!("{}head", plan_folder(run, id))).await
     }
 
     /// The last run of a policy that ended or failed.
@@ -327,9 +360,8 @@ fn run_of_note(key: &str) -> Option<RunId> {
     key.rsplit_once('/')?.1.split_once('.')?.1.parse().ok()
 }
 
-/// An id as a segment of a key.
-fn segment(id: Ulid) -> String {
-    id.to_string().to_ascii_lowercase()
+fn plan_folder(run: &RunId, plan: Ulid) -> String {
+    format!("meta/runs/{run}/{}/", text_of(plan))
 }
 
 fn last_id(folder: &str) -> Option<Ulid> {

@@ -79,7 +79,7 @@ impl Site {
         page.items.into_iter().map(|tag| tag.name.to_string()).collect()
     }
 
-    /// Stores a plan that deletes these tags, and reads it back.
+    /// Stores a plan that deletes these tags; returns the one that the run goes by.
     async fn plan(&self, run: &RunId, head: Head, deletions: &[(&str, Digest)]) -> StoredRun {
         let verdicts: Vec<Verdict> = deletions
             .iter()
@@ -98,8 +98,8 @@ impl Site {
             images: vec![ImagePlan { image: image(), verdicts }],
             summary: Summary::default(),
         };
-        self.runs.put_plan(run, head, &plan).await.unwrap();
-        self.runs.plan(run).await.unwrap().unwrap()
+        let plan = self.runs.put_plan(run, head, &plan).await.unwrap();
+        self.runs.agree(run, plan).await.unwrap()
     }
 }
 
@@ -129,7 +129,7 @@ impl Permit for Free {
     }
 }
 
-async fn delete(site: &Site, stored: &mut StoredRun, permit: &impl Permit) -> (Done, End) {
+async fn delete(site: &Site, stored: &StoredRun, permit: &impl Permit) -> (Done, End) {
     let run = run_id();
     let mut executor = Executor::new(&site.storage, &site.runs, &run);
     executor.delete(stored, permit, &CancellationToken::new(), |_| ()).await.unwrap()
@@ -141,11 +141,11 @@ async fn a_deletion_is_conditional_on_the_digest_that_was_planned() {
     let old = site.push("v1", "one").await;
     let moved = site.push("v2", "two").await;
     let gone = site.push("v3", "three").await;
-    let mut stored = site.plan(&run_id(), head(), &[("v1", old), ("v2", moved), ("v3", gone)]).await;
+    let stored = site.plan(&run_id(), head(), &[("v1", old), ("v2", moved), ("v3", gone)]).await;
     let newer = site.push("v2", "pushed after the plan").await;
     site.storage.delete_tag(&image(), &tag("v3")).await.unwrap();
 
-    let (done, end) = delete(&site, &mut stored, &Free).await;
+    let (done, end) = delete(&site, &stored, &Free).await;
     assert!(matches!(end, End::Settled), "{end:?}");
     assert_eq!(done.outcomes[&(image(), tag("v1"))], Outcome::Deleted);
     assert_eq!(done.outcomes[&(image(), tag("v2"))], Outcome::Changed(newer));
@@ -172,8 +172,8 @@ async fn what_is_protected_by_now_is_refused_and_says_why() {
     }
     let site = Site::new();
     let (one, two) = (site.push("v1", "one").await, site.push("v2", "two").await);
-    let mut stored = site.plan(&run_id(), head(), &[("v1", one), ("v2", two)]).await;
-    let (done, _) = delete(&site, &mut stored, &NotV2).await;
+    let stored = site.plan(&run_id(), head(), &[("v1", one), ("v2", two)]).await;
+    let (done, _) = delete(&site, &stored, &NotV2).await;
     assert_eq!(site.tags().await, ["v2"]);
     let plan = summary::with_outcomes(stored.plan, &done);
     let verdict = &plan.images[0].verdicts[1];
@@ -193,16 +193,16 @@ async fn a_run_killed_after_any_request_ends_as_if_nothing_had_happened() {
             deletions.push((name, site.push(name, name).await));
         }
         site.push("stays", "stays").await;
-        let mut stored = site.plan(&run_id(), head(), &deletions).await;
+        let stored = site.plan(&run_id(), head(), &deletions).await;
 
         let doomed = store.named("doomed");
         doomed.cut_after(kills);
         let victim = Site::over(Arc::new(doomed.clone()));
         let finished = tokio::select! {
-            _ = delete(&victim, &mut stored, &Free) => true,
+            _ = delete(&victim, &stored, &Free) => true,
             () = doomed.until_cut() => false,
         };
-        let (done, end) = delete(&site, &mut stored, &Free).await;
+        let (done, end) = delete(&site, &stored, &Free).await;
         assert!(matches!(end, End::Settled), "killed after {kills} requests: {end:?}");
         assert_eq!(site.tags().await, ["stays"], "killed after {kills} requests");
         let report = summary::report(&run_id(), &stored.head, &stored.plan, &done, Timestamp::now());
@@ -212,7 +212,7 @@ async fn a_run_killed_after_any_request_ends_as_if_nothing_had_happened() {
         }
         kills += 1;
     }
-    assert!(kills >= 8, "the run makes more requests than {kills}");
+    assert!(kills >= 6, "the run makes more requests than {kills}");
 }
 
 /// Every request of the two may come before or after any of the other's; a failing seed replays.
@@ -228,9 +228,9 @@ async fn two_replicas_on_one_run_delete_each_tag_once() {
         }
         // Both planned at once.
         let run = run_id();
-        let (mut first, mut second) =
+        let (first, second) =
             tokio::join!(sites[0].plan(&run, head(), &deletions), sites[1].plan(&run, head(), &deletions));
-        let (one, two) = tokio::join!(delete(&sites[0], &mut first, &Free), delete(&sites[1], &mut second, &Free));
+        let (one, two) = tokio::join!(delete(&sites[0], &first, &Free), delete(&sites[1], &second, &Free));
         assert!(matches!((&one.1, &two.1), (End::Settled, End::Settled)), "seed {seed}: {one:?} {two:?}");
         assert_eq!(first.id, second.id, "seed {seed}: both go by one plan");
         let done = sites[0].runs.done(&run).await.unwrap();
@@ -243,21 +243,21 @@ async fn two_replicas_on_one_run_delete_each_tag_once() {
 async fn limits_hold_over_all_attempts_together() {
     let site = Site::new();
     let deletions = [("v1", site.push("v1", "1").await), ("v2", site.push("v2", "2").await)];
-    // Two plans that were made at once may name more than one of them may delete.
-    let mut stored = site.plan(&run_id(), Head { max_deletions: 1, ..head() }, &deletions).await;
-    let (done, end) = delete(&site, &mut stored, &Free).await;
+    // A plan that the planner would not have made.
+    let stored = site.plan(&run_id(), Head { max_deletions: 1, ..head() }, &deletions).await;
+    let (done, end) = delete(&site, &stored, &Free).await;
     assert!(matches!(end, End::Limit), "{end:?}");
     let report = summary::report(&run_id(), &stored.head, &stored.plan, &done, Timestamp::now());
     assert_eq!((report.result, report.deleted), (RunResult::Unfinished, 1));
     assert_eq!(report.by_reason.get("LimitReached"), Some(&1));
-    let (_, end) = delete(&site, &mut stored, &Free).await;
+    let (_, end) = delete(&site, &stored, &Free).await;
     assert!(matches!(end, End::Limit), "an attempt has no budget of its own: {end:?}");
     assert_eq!(site.tags().await, ["v2"]);
 
     let site = Site::new();
     let deletions = [("v1", site.push("v1", "1").await)];
-    let mut stored = site.plan(&run_id(), Head { timeout: Span::minutes(0), ..head() }, &deletions).await;
-    let (_, end) = delete(&site, &mut stored, &Free).await;
+    let stored = site.plan(&run_id(), Head { timeout: Span::minutes(0), ..head() }, &deletions).await;
+    let (_, end) = delete(&site, &stored, &Free).await;
     assert!(matches!(end, End::Limit), "{end:?}");
     assert_eq!(site.tags().await, ["v1"]);
 }
@@ -266,15 +266,15 @@ async fn limits_hold_over_all_attempts_together() {
 async fn a_stopped_attempt_can_be_gone_on_with() {
     let site = Site::new();
     let deletions = [("v1", site.push("v1", "1").await)];
-    let mut stored = site.plan(&run_id(), head(), &deletions).await;
+    let stored = site.plan(&run_id(), head(), &deletions).await;
     let stop = CancellationToken::new();
     stop.cancel();
     let run = run_id();
     let mut executor = Executor::new(&site.storage, &site.runs, &run);
-    let (_, end) = executor.delete(&mut stored, &Free, &stop, |_| ()).await.unwrap();
+    let (_, end) = executor.delete(&stored, &Free, &stop, |_| ()).await.unwrap();
     assert!(matches!(end, End::Stopped), "{end:?}");
     assert_eq!(site.tags().await, ["v1"]);
-    let (_, end) = delete(&site, &mut stored, &Free).await;
+    let (_, end) = delete(&site, &stored, &Free).await;
     assert!(matches!(end, End::Settled), "{end:?}");
     assert!(site.tags().await.is_empty());
 }
@@ -317,7 +317,7 @@ async fn signatures_go_after_the_images_they_belong_to() {
     let signature = format!("sha256-{}.sig", "a".repeat(64));
     let deletions = [(signature.as_str(), site.push(&signature, "s").await), ("v1", site.push("v1", "1").await)];
     // Room for one deletion: the image goes, its signature is left.
-    let mut stored = site.plan(&run_id(), Head { max_deletions: 1, ..head() }, &deletions).await;
-    delete(&site, &mut stored, &Free).await;
+    let stored = site.plan(&run_id(), Head { max_deletions: 1, ..head() }, &deletions).await;
+    delete(&site, &stored, &Free).await;
     assert_eq!(site.tags().await, [signature.as_str()]);
 }

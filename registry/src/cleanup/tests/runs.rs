@@ -144,6 +144,68 @@ async fn a_run_killed_anywhere_is_finished_by_another_replica() {
     assert!(kills >= 15, "the run makes more requests than {kills}");
 }
 
+/// A policy is being edited, and the replicas that are asked for a new run at the same moment have not all loaded the
+/// same version: each plans other deletions, as many as it may. Only one of the plans is executed, by all of them.
+#[tokio::test]
+async fn replicas_that_start_one_run_at_once_execute_one_plan() {
+    const REPLICAS: [&str; 3] = ["a", "b", "c"];
+    for seed in 0..150 {
+        for count in [2, 3] {
+            let store = MemoryStore::simulated(seed, Faults::NONE);
+            let site = Site::over(Arc::new(store.named("before")));
+            for name in REPLICAS {
+                for number in 1..=3 {
+                    site.push(&format!("{name}{number}"), &format!("{name}{number}")).await;
+                }
+            }
+            let started = REPLICAS[..count].iter().map(|name| {
+                let site = Site::over(Arc::new(store.named(name)));
+                let text = POLICY
+                    .replace("'.*'", &format!("'{name}.*'"))
+                    .replace("keep: {mostRecent: 1}", "allowUnbounded: true");
+                async move { report(&runs(&site, &text), start("one")).await }
+            });
+            let reports = futures::future::join_all(started).await;
+
+            let gone: Vec<String> = {
+                let left = site.tags().await;
+                let all = REPLICAS.iter().flat_map(|name| (1..=3).map(move |number| format!("{name}{number}")));
+                all.filter(|tag| !left.contains(tag)).collect()
+            };
+            assert_eq!(gone.len(), 2, "seed {seed}, {count} replicas: {gone:?}");
+            assert_eq!(gone[0][..1], gone[1][..1], "seed {seed}, {count} replicas: {gone:?} are of one plan");
+            for report in reports {
+                assert_eq!(report.deleted, 2, "seed {seed}, {count} replicas: {report:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_runs_begun_at_once_under_one_id_one_is_refused() {
+    for seed in 0..20 {
+        let store = MemoryStore::simulated(seed, Faults::NONE);
+        let sites = [Site::over(Arc::new(store.named("one"))), Site::over(Arc::new(store.named("two")))];
+        push_in_order(&sites[0], &["a", "b"]).await;
+        let [wet, dry] = [false, true].map(|dry_run| Start { dry_run, ..start("x") });
+        let (one, two) = (runs(&sites[0], POLICY), runs(&sites[1], POLICY));
+        let nightly = "team-a/nightly".parse().unwrap();
+        let outcome = async |runs: &Runs, start: Start| match runs.start(&nightly, start).await {
+            Ok(mut states) => match states.wait_for(RunState::is_final).await.unwrap().clone() {
+                RunState { failure: Some(failure), .. } => Err((failure.message, failure.temporary)),
+                state => Ok(state.report.unwrap().dry_run),
+            },
+            Err(error) => Err((error.to_string(), false)),
+        };
+        match tokio::join!(outcome(&one, wet), outcome(&two, dry)) {
+            (Ok(false), Err((message, false))) | (Err((message, false)), Ok(true)) => {
+                assert!(message.contains("give this one an id of its own"), "seed {seed}: {message}");
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_fails_fails_the_run_and_the_status_shows_it() {
     let store = MemoryStore::new();
