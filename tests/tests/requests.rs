@@ -140,7 +140,12 @@ async fn every_operation_costs_what_the_table_says() {
     let (_cold, cold) = bench.replica().await;
     bench.measure("pull of the 11-blob image, cold", cold.check_image(IMAGE, "v1", &pushed)).await;
     let (_cold, cold) = bench.replica().await;
+    let by_digest = cold.check_image(IMAGE, &pushed.manifest.digest, &pushed);
+    bench.measure("pull of the 11-blob image by digest, cold", by_digest).await;
+    let (_cold, cold) = bench.replica().await;
     bench.measure("GET manifest by tag, cold", cold.manifest(IMAGE, "v1")).await;
+    let (_cold, cold) = bench.replica().await;
+    bench.measure("GET manifest by digest, cold", cold.manifest(IMAGE, &pushed.manifest.digest)).await;
     let (_cold, cold) = bench.replica().await;
     bench.measure("GET blob, cold", cold.blob(IMAGE, &small.digest)).await;
     let (_cold, cold) = bench.replica().await;

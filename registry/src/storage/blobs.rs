@@ -16,8 +16,8 @@ const FIRST_HOLDINGS: usize = 16;
 
 /// What a push learned about a blob it references.
 pub(super) enum Confirmation {
-    /// Read as live after the reference to it was written (rule 2).
-    Live,
+    /// This holding was read as live after the reference to it was written (rule 2), or born after it (rule 11).
+    Live(Holding),
     /// The image does not have it.
     Absent,
 }
@@ -49,7 +49,11 @@ impl Storage {
         digest: &Digest,
         range: Option<RangeRequest>,
     ) -> Result<BlobReader, BlobError> {
-        let known = self.inner.caches.holdings.get(&(image.clone(), digest.clone())).await;
+        let of = (image.clone(), digest.clone());
+        let known = match self.inner.caches.holdings.get(&of).await {
+            Some(seen) => Some(seen),
+            None => self.inner.caches.hints.get(&of).await,
+        };
         if let Some(holding) = known {
             match self.inner.read_holding(&holding, range).await? {
                 Some(reader) => return Ok(reader),
@@ -131,7 +135,7 @@ impl Storage {
             && self.inner.is_live(&holding).await? == Liveness::Live
         {
             self.inner.notes.forget_blob(image, digest);
-            return Ok(Confirmation::Live);
+            return Ok(Confirmation::Live(holding));
         }
         self.forget(image, digest).await;
         let mut healable = Vec::new();
@@ -140,7 +144,7 @@ impl Storage {
                 Liveness::Live => {
                     self.remember(&holding).await;
                     self.inner.notes.forget_blob(image, digest);
-                    return Ok(Confirmation::Live);
+                    return Ok(Confirmation::Live(holding));
                 }
                 Liveness::Retired { data_certified } => healable.push((holding, data_certified)),
                 Liveness::Absent => {}
@@ -150,7 +154,7 @@ impl Storage {
             if let Some(healed) = self.heal(&holding, data_certified).await? {
                 tracing::info!(%image, %digest, "a retired blob was revived by a push");
                 self.remember(&healed).await;
-                return Ok(Confirmation::Live);
+                return Ok(Confirmation::Live(healed));
             }
         }
         Ok(Confirmation::Absent)
@@ -211,6 +215,7 @@ impl Storage {
     pub(super) async fn forget(&self, image: &ImageName, digest: &Digest) {
         let of = (image.clone(), digest.clone());
         self.inner.caches.holdings.invalidate(&of).await;
+        self.inner.caches.hints.invalidate(&of).await;
         self.inner.caches.sizes.invalidate(&of).await;
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Caches {
     pub(super) bodies: Cache<Id, Arc<StoredManifest>>,
     /// The holding this replica last wrote or read for a blob of an image.
     pub(super) holdings: Cache<(ImageName, Digest), Holding>,
+    /// Where seals say that blobs of an image are. Only reads of blobs look here: hints are evidence of nothing.
+    pub(super) hints: Cache<(ImageName, Digest), Holding>,
     /// Sizes of blobs for `--head-cache`; unused while that is zero.
     pub(super) sizes: Cache<(ImageName, Digest), u64>,
     /// Holdings of large data whose certificate was read after the holding was seen (rule 5).
@@ -98,9 +100,12 @@ impl Caches {
     fn new(head_cache: Duration) -> Self {
         let body_weight =
             |_: &Id, body: &Arc<StoredManifest>| u32::try_from(body.bytes.len() + 512).unwrap_or(u32::MAX);
+        let whereabouts =
+            || Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(Duration::from_secs(600)).build();
         Self {
             bodies: Cache::builder().weigher(body_weight).max_capacity(Self::BODIES).build(),
-            holdings: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(Duration::from_secs(600)).build(),
+            holdings: whereabouts(),
+            hints: whereabouts(),
             sizes: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(head_cache).build(),
             confirmed: Cache::builder().max_capacity(Self::HOLDINGS).build(),
             sessions: Cache::builder().max_capacity(Self::HOLDINGS).time_to_live(Duration::from_secs(3600)).build(),

@@ -116,11 +116,14 @@ pub(super) struct Holding {
 
 impl Holding {
     pub(super) fn key(&self) -> String {
-        let prefix = holdings_of(&self.digest, &self.image);
+        format!("{}{}", holdings_of(&self.digest, &self.image), self.name())
+    }
+
+    fn name(&self) -> String {
         let size = base36(self.size);
         match self.data {
-            None => format!("{prefix}{}.{size}", self.id),
-            Some(data) => format!("{prefix}{}.{size}.{data}", self.id),
+            None => format!("{}.{size}", self.id),
+            Some(data) => format!("{}.{size}.{data}", self.id),
         }
     }
 
@@ -131,15 +134,30 @@ impl Holding {
         if segments.next().is_some() {
             return None;
         }
+        Self::named(image_of(image.strip_suffix('!')?)?, Digest::new(algorithm, hex).ok()?, name)
+    }
+
+    fn named(image: ImageName, digest: Digest, name: &str) -> Option<Self> {
         let mut parts = name.split('.');
         let holding = Self {
-            image: image_of(image.strip_suffix('!')?)?,
-            digest: Digest::new(algorithm, hex).ok()?,
+            image,
+            digest,
             id: parts.next()?.parse().ok()?,
             size: from_base36(parts.next()?)?,
             data: parts.next().map(Id::from_str).transpose().ok()?,
         };
         parts.next().is_none().then_some(holding)
+    }
+
+    /// The holding as its own image speaks of it: `<alg>-<hex>/<e>.<size>` or `<alg>-<hex>/<e>.<size>.<K>`.
+    pub(super) fn within_image(&self) -> String {
+        format!("{}/{}", digest_segment(&self.digest), self.name())
+    }
+
+    /// Reads what [`Holding::within_image`] wrote.
+    pub(super) fn parse_within(image: &ImageName, text: &str) -> Option<Self> {
+        let (digest, name) = text.split_once('/')?;
+        Self::named(image.clone(), digest_of(digest)?, name)
     }
 
     /// Where the bytes are.

@@ -13,6 +13,7 @@ mod certificates;
 mod collector;
 mod facade;
 mod hash;
+mod hints;
 mod id;
 mod images;
 mod layout;

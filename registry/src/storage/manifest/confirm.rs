@@ -11,8 +11,9 @@ use super::super::api::ManifestError;
 use super::super::blobs::Confirmation;
 use super::super::collector::notes::Review;
 use super::super::facade::Storage;
+use super::super::hints;
 use super::super::id::Id;
-use super::super::layout::{self, ChildLink};
+use super::super::layout::{self, ChildLink, Holding};
 use super::Parsed;
 use super::push::Created;
 use super::read::PARALLEL;
@@ -38,7 +39,7 @@ impl Storage {
             let confirmed = self.confirm_contents(image, parsed, instance, lenient);
             let revived = async { if older { self.revive_referrers(image, parsed.digest()).await } else { Ok(()) } };
             let outcome = tokio::try_join!(confirmed, revived);
-            let (missing, ()) = match outcome {
+            let (contents, ()) = match outcome {
                 Ok(both) => both,
                 Err(error) => {
                     // The body stays and is reviewed: it may have been written twice and is nobody's evidence.
@@ -47,10 +48,10 @@ impl Storage {
                     return Err(error);
                 }
             };
-            let seal = layout::seal(image, parsed.digest(), instance, &parsed.mentions());
-            self.inner.store.put(&seal, NewObject::marker()).await?;
+            let seal = parsed.seal(image, instance);
+            self.inner.store.put(&seal, hints::seal_of(&contents.holdings)).await?;
             self.inner.caches.bodies.insert(instance, std::sync::Arc::clone(&parsed.stored)).await;
-            Ok(Created { instance, missing })
+            Ok(Created { instance, missing: contents.missing })
         })
     }
 
@@ -68,31 +69,30 @@ impl Storage {
         }
     }
 
-    /// Step 4 and its counterpart for indexes: returns the children that are not here.
+    /// Step 4 and its counterpart for indexes.
     async fn confirm_contents(
         &self,
         image: &ImageName,
         parsed: &Parsed,
         instance: Id,
         lenient: bool,
-    ) -> Result<Vec<Digest>, ManifestError> {
+    ) -> Result<Contents, ManifestError> {
         let required = parsed.manifest.blobs.iter().filter(|blob| blob.required);
         let blobs: BTreeSet<Digest> = required.map(|blob| blob.digest.clone()).collect();
         let children: BTreeSet<Digest> = parsed.manifest.children.iter().map(|child| child.digest.clone()).collect();
-        let blob_is_absent = |digest: Digest| async move {
-            Ok(matches!(self.confirm_blob(image, &digest).await?, Confirmation::Absent))
-        };
-        let absent_blobs = absent(blobs, blob_is_absent).await?;
-        if !absent_blobs.is_empty() {
-            return Err(ManifestError::ContentUnknown(absent_blobs));
+        let mut contents = Contents::default();
+        let blob = |digest: Digest| async move { Ok(Some(self.confirm_blob(image, &digest).await?)) };
+        contents.add(confirm_each(blobs, blob).await?);
+        if !contents.missing.is_empty() {
+            return Err(ManifestError::ContentUnknown(contents.missing));
         }
         self.link_children(image, parsed.digest(), instance, &children).await?;
-        let child_is_absent = |digest: Digest| async move { Ok(!self.confirm_child(image, &digest, lenient).await?) };
-        let absent_children = absent(children, child_is_absent).await?;
-        if lenient || absent_children.is_empty() {
-            Ok(absent_children)
+        let child = |digest: Digest| async move { self.confirm_child(image, &digest, lenient).await };
+        contents.add(confirm_each(children, child).await?);
+        if lenient || contents.missing.is_empty() {
+            Ok(contents)
         } else {
-            Err(ManifestError::ContentUnknown(absent_children))
+            Err(ManifestError::ContentUnknown(contents.missing))
         }
     }
 
@@ -116,23 +116,28 @@ impl Storage {
             .await
     }
 
-    /// Whether a child is here: as a live manifest, as one that could be revived, or as a blob (old build caches list
-    /// layers in an index).
-    async fn confirm_child(&self, image: &ImageName, child: &Digest, lenient: bool) -> Result<bool, ManifestError> {
+    /// Confirms a child: as a live manifest or as one that could be revived (`None`), or as a blob (old build caches
+    /// list layers in an index).
+    async fn confirm_child(
+        &self,
+        image: &ImageName,
+        child: &Digest,
+        lenient: bool,
+    ) -> Result<Option<Confirmation>, ManifestError> {
         let instances = self.inner.instances(image, child).await?;
         let sealed: Vec<Id> =
             instances.iter().filter(|instance| instance.seal.is_some()).map(|instance| instance.id).collect();
         for instance in &sealed {
             if self.inner.store.confirm(&layout::certificate(*instance)).await?.is_some() {
-                return Ok(true);
+                return Ok(None);
             }
         }
         for instance in sealed {
             if self.revive(image, child, instance, lenient).await?.is_some() {
-                return Ok(true);
+                return Ok(None);
             }
         }
-        Ok(matches!(self.confirm_blob(image, child).await?, Confirmation::Live))
+        Ok(Some(self.confirm_blob(image, child).await?))
     }
 
     /// Pushes the bytes of a retired instance as a fresh one. The reference to it was written before, so it needs no
@@ -178,18 +183,42 @@ impl Storage {
     }
 }
 
-/// The digests for which `is_absent`, in order.
-async fn absent<F>(digests: BTreeSet<Digest>, is_absent: impl Fn(Digest) -> F) -> Result<Vec<Digest>, ManifestError>
+/// What a manifest was confirmed with.
+#[derive(Default)]
+struct Contents {
+    /// Mentioned, and not here.
+    missing: Vec<Digest>,
+    /// Where each blob is.
+    holdings: Vec<Holding>,
+}
+
+impl Contents {
+    /// `None` is a manifest, found.
+    fn add(&mut self, confirmed: Vec<(Digest, Option<Confirmation>)>) {
+        for (digest, confirmation) in confirmed {
+            match confirmation {
+                Some(Confirmation::Live(holding)) => self.holdings.push(holding),
+                Some(Confirmation::Absent) => self.missing.push(digest),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Confirms many digests side by side; answers in their order.
+async fn confirm_each<F>(
+    digests: BTreeSet<Digest>,
+    confirm: impl Fn(Digest) -> F,
+) -> Result<Vec<(Digest, Option<Confirmation>)>, ManifestError>
 where
-    F: Future<Output = Result<bool, ManifestError>>,
+    F: Future<Output = Result<Option<Confirmation>, ManifestError>>,
 {
-    let verdicts: Vec<(Digest, bool)> = futures::stream::iter(digests)
+    futures::stream::iter(digests)
         .map(|digest| {
-            let verdict = is_absent(digest.clone());
-            async move { Ok::<_, ManifestError>((digest, verdict.await?)) }
+            let confirmation = confirm(digest.clone());
+            async move { Ok::<_, ManifestError>((digest, confirmation.await?)) }
         })
         .buffered(PARALLEL)
         .try_collect()
-        .await?;
-    Ok(verdicts.into_iter().filter(|(_, absent)| *absent).map(|(digest, _)| digest).collect())
+        .await
 }

@@ -41,6 +41,11 @@ impl Parsed {
         Mentions::of(blobs.chain(self.manifest.children.iter().map(|child| &child.digest)))
     }
 
+    /// The key of an instance's seal: a function of the body.
+    fn seal(&self, image: &ImageName, instance: Id) -> String {
+        layout::seal(image, self.digest(), instance, &self.mentions())
+    }
+
     fn body(&self) -> NewObject {
         NewObject { bytes: self.stored.bytes.clone(), content_type: Some(self.stored.media_type.clone()) }
     }
@@ -52,6 +57,8 @@ pub(super) struct Instance {
     pub(super) id: Id,
     /// What its seal says it mentions; `None` while it has no seal and hence is not visible.
     pub(super) seal: Option<Mentions>,
+    /// Whether the seal has content: hints.
+    hinted: bool,
     /// Whether the LIST showed its body.
     pub(super) body: bool,
 }
@@ -59,14 +66,17 @@ pub(super) struct Instance {
 /// The instances in a LIST of one manifest, newest first.
 fn instances_in(entries: &[Entry]) -> Vec<Instance> {
     let mut instances: Vec<Instance> = Vec::new();
-    for key in entries.iter().filter_map(|entry| ManifestKey::parse(&entry.key)) {
+    for (entry, key) in entries.iter().filter_map(|entry| Some((entry, ManifestKey::parse(&entry.key)?))) {
         let at = instances.iter().position(|instance| instance.id == key.instance).unwrap_or_else(|| {
-            instances.push(Instance { id: key.instance, seal: None, body: false });
+            instances.push(Instance { id: key.instance, seal: None, hinted: false, body: false });
             instances.len() - 1
         });
         match key.seal {
             None => instances[at].body = true,
-            Some(mentions) => instances[at].seal = Some(mentions),
+            Some(mentions) => {
+                instances[at].seal = Some(mentions);
+                instances[at].hinted = entry.size > 0;
+            }
         }
     }
     instances.sort_by_key(|instance| std::cmp::Reverse(instance.id));

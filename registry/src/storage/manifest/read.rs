@@ -13,6 +13,7 @@ use super::super::facade::{Inner, Storage};
 use super::super::id::Id;
 use super::super::layout::{self, TagVersion};
 use super::super::listed::read_listed;
+use super::{Instance, Parsed};
 use crate::store::{ListQuery, NewObject, StoreError, list_all, read_all};
 
 /// Requests of one answer that are in the air at once.
@@ -74,18 +75,13 @@ impl Inner {
             let mut instances = self.instances(image, digest).await?;
             // Without a seal an instance is not visible: its push is not through.
             instances.retain(|instance| instance.seal.is_some());
-            Ok(instances.into_iter().map(|instance| instance.id).collect::<Vec<Id>>())
+            Ok(instances)
         };
-        read_listed(list, |instance: Id| async move {
-            if let Some(body) = self.caches.bodies.get(&instance).await {
-                return Ok(Some(body));
-            }
-            self.read_body(image, digest, instance).await
-        })
-        .await
+        read_listed(list, |instance: Instance| async move { self.read_sealed(image, digest, &instance).await }).await
     }
 
-    /// The body of an instance, if it also has its seal (amendment R7).
+    /// The body of an instance, if it also has its seal (amendment R7). The body comes first: it says what the key of
+    /// the seal is, and the seal is removed before the body (rule 8), so both were there at the second read.
     async fn read_visible(
         &self,
         image: &ImageName,
@@ -95,28 +91,49 @@ impl Inner {
         if let Some(body) = self.caches.bodies.get(&instance).await {
             return Ok(Some(body));
         }
-        let prefix = layout::seal_prefix(image, digest, instance);
-        let seal = self.store.list(ListQuery::below(&prefix).at_most(1));
-        let (body, seal) = tokio::try_join!(self.fetch_body(image, digest, instance), seal)?;
-        if seal.entries.is_empty() {
+        let Some(body) = self.fetch_body(image, digest, instance).await? else {
+            return Ok(None);
+        };
+        if !self.see_seal(image, &body, instance).await? {
             return Ok(None);
         }
-        if let Some(body) = &body {
-            self.caches.bodies.insert(instance, Arc::clone(body)).await;
-        }
-        Ok(body)
+        self.caches.bodies.insert(instance, Arc::clone(&body)).await;
+        Ok(Some(body))
     }
 
-    /// The body of an instance whose seal was seen.
-    async fn read_body(
+    /// Whether an instance has its seal; what it hints at is remembered. Absence is only believed of a LIST: another
+    /// version may read the body otherwise, and name the seal otherwise.
+    async fn see_seal(&self, image: &ImageName, body: &StoredManifest, instance: Id) -> Result<bool, StoreError> {
+        if let Ok(parsed) = Parsed::new(body.digest.clone(), &body.media_type, body.bytes.clone())
+            && let Some(seal) = self.store.get(&parsed.seal(image, instance), None).await?
+        {
+            self.take_hints(image, Ok(Some(seal))).await;
+            return Ok(true);
+        }
+        let prefix = layout::seal_prefix(image, &body.digest, instance);
+        Ok(!self.store.list(ListQuery::below(&prefix).at_most(1)).await?.entries.is_empty())
+    }
+
+    /// The body of an instance that a LIST showed with a seal, and beside it what the seal hints at.
+    async fn read_sealed(
         &self,
         image: &ImageName,
         digest: &Digest,
-        instance: Id,
+        instance: &Instance,
     ) -> Result<Option<Arc<StoredManifest>>, StoreError> {
-        let body = self.fetch_body(image, digest, instance).await?;
+        if let Some(body) = self.caches.bodies.get(&instance.id).await {
+            return Ok(Some(body));
+        }
+        let hints = async {
+            if let Some(mentions) = instance.seal.as_ref().filter(|_| instance.hinted) {
+                let seal = self.store.get(&layout::seal(image, digest, instance.id, mentions), None).await;
+                self.take_hints(image, seal).await;
+            }
+        };
+        let (body, ()) = tokio::join!(self.fetch_body(image, digest, instance.id), hints);
+        let body = body?;
         if let Some(body) = &body {
-            self.caches.bodies.insert(instance, Arc::clone(body)).await;
+            self.caches.bodies.insert(instance.id, Arc::clone(body)).await;
         }
         Ok(body)
     }
@@ -165,7 +182,7 @@ impl Inner {
     pub(super) async fn write_referrer(
         &self,
         image: &ImageName,
-        parsed: &super::Parsed,
+        parsed: &Parsed,
         instance: Id,
     ) -> Result<(), StoreError> {
         let Some(subject) = &parsed.manifest.subject else {

@@ -3,6 +3,7 @@
 mod blobs;
 mod collection;
 mod fsck;
+mod hints;
 mod manifests;
 mod simulation;
 mod tags;

@@ -4,7 +4,7 @@
 //! one it replaced.
 
 use super::{At, Turn};
-use crate::scenario::Flaw;
+use crate::scenario::{Flaw, Scenario};
 use crate::state::{Class, State, VERSIONS, body, seal};
 
 /// The next step. `floor`: the highest version that was acknowledged when the request began.
@@ -14,8 +14,20 @@ pub enum Step {
     Start,
     /// A LIST ends. `before`: what the LIST before it named, if that led to no answer.
     Versions { floor: Option<u8>, before: Option<u8>, round: u8 },
-    /// GET of the body ∥ LIST of the seal of the highest of `rest`.
-    Read { floor: Option<u8>, before: Option<u8>, round: u8, set: u8, rest: u8 },
+    /// GET of the body of the highest version left.
+    Body(Reading),
+    /// GET of its seal, whose key is a function of the body: so it comes second.
+    Seal(Reading),
+}
+
+/// The versions that a LIST named (`set`), and those not yet found unreadable (`rest`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Reading {
+    floor: Option<u8>,
+    before: Option<u8>,
+    round: u8,
+    set: u8,
+    rest: u8,
 }
 
 /// How often a reader lists before it answers 503.
@@ -34,21 +46,43 @@ pub(super) fn turn(turn: &mut Turn<'_>, step: Step) {
             match set {
                 0 if before == Some(0) || plan.lacks(Flaw::EmptyListTrusted) => answered(state, me, floor, None),
                 0 => again(state, me, floor, 0, round),
-                _ => At::TagRead(Step::Read { floor, before, round, set, rest: set }),
+                _ => At::TagRead(Step::Body(Reading { floor, before, round, set, rest: set })),
             }
         }),
-        Step::Read { floor, before, round, set, rest } => turn.go(|state| {
-            let v = state.highest(rest).expect("there is a version to read");
-            let n = state.named(v);
-            let readable = state.keys.has(body(n) | seal(n));
-            let first = rest == set || before == Some(set) || plan.lacks(Flaw::MissingTrusted);
-            match rest & !(1 << v) {
-                _ if readable && first => answered(state, me, floor, Some(v)),
-                0 if before == Some(set) || plan.lacks(Flaw::MissingTrusted) => answered(state, me, floor, None),
-                rest if !readable && rest != 0 => At::TagRead(Step::Read { floor, before, round, set, rest }),
-                _ => again(state, me, floor, set, round),
+        Step::Body(reading) => turn.go(|state| {
+            let there = state.keys.has(body(state.named(reading.highest(state))));
+            if there { At::TagRead(Step::Seal(reading)) } else { missed(plan, state, me, reading) }
+        }),
+        Step::Seal(reading) => turn.go(|state| {
+            let v = reading.highest(state);
+            let first = reading.rest == reading.set || reading.is_settled() || plan.lacks(Flaw::MissingTrusted);
+            match state.keys.has(seal(state.named(v))) {
+                true if first => answered(state, me, reading.floor, Some(v)),
+                true => again(state, me, reading.floor, reading.set, reading.round),
+                false => missed(plan, state, me, reading),
             }
         }),
+    }
+}
+
+impl Reading {
+    fn highest(&self, state: &State) -> u8 {
+        state.highest(self.rest).expect("there is a version to read")
+    }
+
+    /// Whether two LISTs, the second begun after a failed read, named the same versions.
+    fn is_settled(&self) -> bool {
+        self.before == Some(self.set)
+    }
+}
+
+/// The highest version left cannot be read: the next one, or none.
+fn missed(plan: &Scenario, state: &mut State, me: usize, mut reading: Reading) -> At {
+    reading.rest &= !(1 << reading.highest(state));
+    match reading.rest {
+        0 if reading.is_settled() || plan.lacks(Flaw::MissingTrusted) => answered(state, me, reading.floor, None),
+        0 => again(state, me, reading.floor, reading.set, reading.round),
+        _ => At::TagRead(Step::Body(reading)),
     }
 }
 
