@@ -4,15 +4,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod multipart;
+
 use std::sync::Arc;
 
-use berth_registry::store::{ByteRange, ListQuery, Listing, NewObject, PartTag, Store, StoreError, list_all, read_all};
+use berth_registry::store::{ByteRange, ListQuery, Listing, NewObject, Store, StoreError, list_all, read_all};
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 
-/// S3 takes no smaller part but the last.
-const MIN_PART: usize = 5 << 20;
+pub use multipart::*;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -40,6 +41,8 @@ macro_rules! store_conformance {
             keys_outside_the_grammar_are_refused,
             parts_become_the_object_in_order,
             a_part_that_was_replaced_is_not_the_one_named,
+            any_part_may_be_replaced_before_the_end,
+            a_completion_may_leave_parts_out,
             an_upload_that_ended_cannot_be_completed,
             writers_and_deleters_of_one_folder_do_not_disturb_each_other,
             ages_come_from_the_clock_of_the_store,
@@ -363,62 +366,6 @@ pub async fn keys_outside_the_grammar_are_refused(store: Arc<dyn Store>, prefix:
             assert!(matches!(refusal, Some(StoreError::Invalid { .. })), "{key}, step {step}: {refusal:?}");
         }
     }
-}
-
-pub async fn parts_become_the_object_in_order(store: Arc<dyn Store>, prefix: &str) {
-    let key = format!("{prefix}k/data");
-    let upload = store.create_multipart(&key).await.unwrap();
-    let parts: Vec<Bytes> = [MIN_PART, MIN_PART + 1, 77].into_iter().zip(1..).map(|(n, s)| pattern(n, s)).collect();
-    // Out of order, as parallel parts arrive; numbers need not be dense.
-    let numbers = [1, 2, 10_000];
-    let mut tags: Vec<Option<PartTag>> = vec![None; 3];
-    for at in [2, 0, 1] {
-        let tag = store.upload_part(&key, &upload, numbers[at], parts[at].clone()).await.unwrap();
-        tags[at] = Some(tag);
-        assert_eq!(store.head(&key).await.unwrap(), None, "nothing shows before completion");
-    }
-    assert_eq!(names(&store.list(ListQuery::below(prefix)).await.unwrap()), [""; 0]);
-    let named: Vec<_> = numbers.into_iter().zip(tags.into_iter().flatten()).collect();
-    store.complete_multipart(&key, &upload, &named).await.unwrap();
-    let whole = parts.concat();
-    let head = store.head(&key).await.unwrap().unwrap();
-    assert_eq!((head.size, head.retired), (whole.len() as u64, false));
-    assert!(content(&*store, &key).await.unwrap() == whole, "the bytes are those of the parts in order");
-    let listing = store.list(ListQuery::below(prefix)).await.unwrap();
-    assert_eq!((names(&listing), listing.entries[0].size), (vec![key.as_str()], whole.len() as u64));
-    store.delete(&key).await.unwrap();
-    assert_eq!(store.head(&key).await.unwrap(), None);
-}
-
-pub async fn a_part_that_was_replaced_is_not_the_one_named(store: Arc<dyn Store>, prefix: &str) {
-    let key = format!("{prefix}k/data");
-    let upload = store.create_multipart(&key).await.unwrap();
-    let old = store.upload_part(&key, &upload, 1, pattern(1000, 1)).await.unwrap();
-    let new = store.upload_part(&key, &upload, 1, pattern(1000, 2)).await.unwrap();
-    assert_ne!(old, new);
-    for wrong in [vec![(1, old.clone())], vec![(2, new.clone())]] {
-        let completed = store.complete_multipart(&key, &upload, &wrong).await;
-        assert!(matches!(completed, Err(StoreError::InvalidPart(_))), "{wrong:?}: {completed:?}");
-        assert_eq!(store.head(&key).await.unwrap(), None);
-    }
-    store.complete_multipart(&key, &upload, &[(1, new)]).await.unwrap();
-    assert_eq!(content(&*store, &key).await.unwrap(), pattern(1000, 2));
-}
-
-pub async fn an_upload_that_ended_cannot_be_completed(store: Arc<dyn Store>, prefix: &str) {
-    let key = format!("{prefix}k/data");
-    let upload = store.create_multipart(&key).await.unwrap();
-    let tag = store.upload_part(&key, &upload, 1, pattern(10, 1)).await.unwrap();
-    let elsewhere = format!("{prefix}k/other");
-    let completed = store.complete_multipart(&elsewhere, &upload, &[(1, tag.clone())]).await;
-    assert!(matches!(completed, Err(StoreError::NotFound(_))), "an upload belongs to its key: {completed:?}");
-    store.abort_multipart(&key, &upload).await.unwrap();
-    let completed = store.complete_multipart(&key, &upload, &[(1, tag)]).await;
-    assert!(matches!(completed, Err(StoreError::NotFound(_))), "{completed:?}");
-    let late = store.upload_part(&key, &upload, 2, pattern(10, 2)).await;
-    assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
-    store.abort_multipart(&key, &upload).await.unwrap();
-    assert_eq!(names(&store.list(ListQuery::below(prefix)).await.unwrap()), [""; 0]);
 }
 
 pub async fn writers_and_deleters_of_one_folder_do_not_disturb_each_other(store: Arc<dyn Store>, prefix: &str) {

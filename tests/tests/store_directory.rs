@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ async fn open() -> Opened {
 }
 
 berth_tests::store_conformance!(open);
+berth_tests::store_conformance!(open; two_writers_of_one_upload_never_mix_bytes);
 
 fn files_below(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -51,6 +53,49 @@ async fn two_processes_share_one_directory() {
     drop(other);
     store.complete_multipart("k/data", &upload, &[(1, tag)]).await.unwrap();
     assert_eq!(store.head("k/data").await.unwrap().unwrap().size, 5);
+}
+
+/// Completing is a rename: the bytes lie where they were written, also if the last part was replaced.
+#[tokio::test]
+async fn parts_in_order_are_not_copied_at_the_end() {
+    let Opened { store, root } = open().await;
+    let upload = store.create_multipart("k/data").await.unwrap();
+    let whole = root.path().join("uploads").join(&upload.0).join("whole");
+    let one = store.upload_part("k/data", &upload, 1, "one".into()).await.unwrap();
+    store.upload_part("k/data", &upload, 2, "tail".into()).await.unwrap();
+    let two = store.upload_part("k/data", &upload, 2, "two".into()).await.unwrap();
+    let before = fs::metadata(&whole).unwrap().ino();
+    store.complete_multipart("k/data", &upload, &[(1, one), (2, two)]).await.unwrap();
+    assert_eq!(fs::metadata(root.path().join("objects/k/data")).unwrap().ino(), before);
+    assert_eq!(fs::read_dir(root.path().join("uploads")).unwrap().count(), 0);
+}
+
+/// A part that waited for its turn behind the completion must not reach into the object.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_part_never_reaches_into_the_object() {
+    let Opened { store, root } = open().await;
+    let other: Arc<dyn Store> = Arc::new(DirectoryStore::open(root.path()).unwrap());
+    for round in 0..50 {
+        let key = format!("k/{round}");
+        let upload = store.create_multipart(&key).await.unwrap();
+        let tag = store.upload_part(&key, &upload, 1, "the part".into()).await.unwrap();
+        let late = {
+            let (other, key, upload) = (Arc::clone(&other), key.clone(), upload.clone());
+            tokio::spawn(async move { other.upload_part(&key, &upload, 1, "another!".into()).await })
+        };
+        match store.complete_multipart(&key, &upload, &[(1, tag)]).await {
+            Ok(()) => {
+                let late = late.await.unwrap();
+                assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
+                let object = store.get(&key, None).await.unwrap().unwrap();
+                assert_eq!(read_all(object.body).await.unwrap(), "the part");
+            }
+            Err(StoreError::InvalidPart(_)) => {
+                late.await.unwrap().unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 #[tokio::test]

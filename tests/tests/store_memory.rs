@@ -18,6 +18,7 @@ async fn open() -> Opened {
 }
 
 berth_tests::store_conformance!(open);
+berth_tests::store_conformance!(open; two_writers_of_one_upload_never_mix_bytes);
 
 mod simulated {
     use super::*;

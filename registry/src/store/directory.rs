@@ -8,6 +8,7 @@
 //! Folders need no care of their own: file systems with a journal record the creation of a folder and its name in
 //! one transaction, and making a name inside it durable commits that transaction first.
 
+mod assembly;
 mod frame;
 mod multipart;
 mod scratch;
@@ -260,17 +261,27 @@ impl Tree {
     /// Gives a file its key, durably.
     fn publish(&self, key: &str, file: NamedTempFile) -> Result<(), StoreError> {
         file.as_file().sync_all().map_err(|error| failed(key, error))?;
+        // Under its new name the file is out of reach of the path that removes it when dropped.
+        self.rename(&file.into_temp_path(), key)
+    }
+
+    /// Makes a durable file the object of a key, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when somebody took the file away.
+    fn rename(&self, file: &Path, key: &str) -> Result<(), StoreError> {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.objects);
-        let mut unnamed = file.into_temp_path();
         for _ in 0..FOLDER_ATTEMPTS {
-            match unnamed.persist(&path) {
+            match fs::rename(file, &path) {
                 Ok(()) => return self.sync_nearest(folder).map_err(|error| failed(key, error)),
-                Err(error) if error.error.kind() == io::ErrorKind::NotFound => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if !file.try_exists().map_err(|error| failed(key, error))? {
+                        return Err(StoreError::NotFound(key.to_owned()));
+                    }
                     self.make_folders(folder).map_err(|error| failed(key, error))?;
-                    unnamed = error.path;
                 }
-                Err(error) => return Err(failed(key, error.error)),
+                Err(error) => return Err(failed(key, error)),
             }
         }
         let reason = "its folder was removed again and again while it was written".to_owned();

@@ -20,7 +20,7 @@ pub enum Step {
     Seal(Reading),
 }
 
-/// The versions that a LIST named (`set`), and those not yet found unreadable (`rest`).
+/// The versions that a LIST named (`set`), and those that may still be readable (`rest`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Reading {
     floor: Option<u8>,
