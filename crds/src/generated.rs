@@ -1,6 +1,6 @@
 //! The generated files of the repository, so that a program can write them and a test can compare them.
 
-use crate::{samples, schema};
+use crate::{access, samples, schema};
 
 /// What `crdgen` writes: paths from the root of the repository, with their text.
 pub fn files() -> Vec<(String, String)> {
@@ -8,7 +8,11 @@ pub fn files() -> Vec<(String, String)> {
         let plural = document["spec"]["names"]["plural"].as_str().unwrap_or_default().to_owned();
         (format!("crds/manifests/{plural}.yaml"), schema::to_yaml(&document))
     });
-    definitions.chain(samples::files()).collect()
+    let roles = access::role_files().into_iter().map(|(path, documents)| {
+        let texts: Vec<String> = documents.iter().map(schema::to_yaml).collect();
+        (path, texts.join("---\n"))
+    });
+    definitions.chain(roles).chain(samples::files()).collect()
 }
 
 #[cfg(test)]

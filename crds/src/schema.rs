@@ -41,9 +41,9 @@ pub fn documents() -> Vec<Value> {
         .collect()
 }
 
-/// One definition as YAML text.
+/// One generated object as YAML text.
 pub fn to_yaml(document: &Value) -> String {
-    serde_yaml::to_string(document).expect("a definition is made of strings, numbers, lists and maps")
+    serde_yaml::to_string(document).expect("an object is made of strings, numbers, lists and maps")
 }
 
 /// Positions in [`documents`].

@@ -11,12 +11,14 @@
 //! - [`client`]: a client that pushes and pulls in every way the specification knows
 //! - [`command`]: other people's clients, run and judged by their exit code
 //! - [`fake_s3`]: an S3 server with the defect that a test asks for
+//! - [`control_plane`]: a real Kubernetes control plane (etcd, API server, controller manager), shared by one test program
 //! - [`store_conformance`]: what every implementation of the registry's store must do
 //!
 //! Nothing here skips: a tool that is missing is a failure that names `make tools`.
 
 pub mod client;
 pub mod command;
+pub mod control_plane;
 pub mod fake_s3;
 pub mod images;
 pub mod process;

@@ -9,6 +9,9 @@ pub enum Built {
     Crane,
     Versitygw,
     Minio,
+    Etcd,
+    /// kube-apiserver, kube-controller-manager and kubectl in one file: the first argument says which.
+    Kubernetes,
 }
 
 impl Built {
@@ -17,6 +20,8 @@ impl Built {
             Self::Crane => "crane",
             Self::Versitygw => "versitygw",
             Self::Minio => "minio",
+            Self::Etcd => "etcd",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -26,6 +31,8 @@ impl Built {
             Self::Crane => ("github.com/google/go-containerregistry", include_str!("../tools/crane/go.mod")),
             Self::Versitygw => ("github.com/versity/versitygw", include_str!("../tools/versitygw/go.mod")),
             Self::Minio => ("github.com/minio/minio", include_str!("../tools/minio/go.mod")),
+            Self::Etcd => ("go.etcd.io/etcd/server/v3", include_str!("../tools/etcd/go.mod")),
+            Self::Kubernetes => ("k8s.io/kubernetes", include_str!("../tools/kubernetes/go.mod")),
         }
     }
 

@@ -10,13 +10,17 @@
 //!   the reasons of [`Refusal`] are given only after the question about the right itself was answered with yes.
 //! - *Disabled stops everybody*, owners and deploy tokens included.
 
+mod cluster_roles;
 mod decision;
+mod installation_roles;
 mod permission;
 mod role;
 mod subject;
 mod tags;
 
+pub use cluster_roles::{RUNNER, aggregated_roles, cluster_role, cluster_roles};
 pub use decision::{Action, Change, Decision, Denial, Guard, Question, Refusal, Site, decide, decide_run};
+pub use installation_roles::{CLEANUP_NAME, OPERATOR_NAME, files as role_files};
 pub use permission::{Permission, Resource, Verb};
 pub use role::{Memberships, Place, Role, RoleError};
 pub use subject::{Subject, TokenGrant};

@@ -1,5 +1,5 @@
-//! Rewrites every generated file of the repository: the definitions under `crds/manifests/` and the examples under
-//! `examples/`. Tests compare the committed files with what this program would write.
+//! Rewrites every generated file of the repository: the definitions under `crds/manifests/`, the roles under
+//! `charts/berth/files/` and the examples under `examples/`. Tests compare the committed files with what this program would write.
 //!
 //! `cargo run -p berth-crds --bin crdgen`
 
