@@ -105,16 +105,26 @@ impl Clocks {
     /// # Errors
     /// [`Exit::Invalid`](crate::commands::exit::Exit::Invalid) naming the clock that is too short.
     pub fn checked(self) -> Result<[Duration; 3], Failure> {
-        for (flag, clock) in [("--grace", self.grace), ("--quarantine", self.quarantine), ("--undo", self.undo)] {
-            if clock < Self::SHORT && !self.allow_short_grace {
-                return Err(Failure::invalid(format!(
-                    "{flag} {clock} is below {}: a push may take longer than that. Give a longer one, or add \
-                     --allow-short-grace where nobody pushes meanwhile",
-                    Self::SHORT
-                )));
-            }
+        Ok([
+            self.check("--grace", self.grace)?,
+            self.check("--quarantine", self.quarantine)?,
+            self.check("--undo", self.undo)?,
+        ])
+    }
+
+    /// A time after which something goes, if it is long enough or short ones are allowed.
+    ///
+    /// # Errors
+    /// [`Exit::Invalid`](crate::commands::exit::Exit::Invalid) naming the flag.
+    pub fn check(self, flag: &str, clock: Span) -> Result<Duration, Failure> {
+        if clock < Self::SHORT && !self.allow_short_grace {
+            return Err(Failure::invalid(format!(
+                "{flag} {clock} is below {}: a push may take longer than that. Give a longer one, or add \
+                 --allow-short-grace where nobody pushes meanwhile",
+                Self::SHORT
+            )));
         }
-        Ok([self.grace.into(), self.quarantine.into(), self.undo.into()])
+        Ok(clock.into())
     }
 }
 

@@ -125,6 +125,16 @@ impl S3Server {
         keys.sort();
         Ok(keys)
     }
+
+    /// The content of an object.
+    ///
+    /// # Errors
+    /// The server refuses, or there is no such key.
+    pub async fn read(&self, bucket: &str, key: &str) -> anyhow::Result<bytes::Bytes> {
+        let object = self.client().get_object().bucket(bucket).key(key).send().await;
+        let object = object.with_context(|| format!("cannot read {key}"))?;
+        Ok(object.body.collect().await?.into_bytes())
+    }
 }
 
 /// An S3 client of any endpoint, with the account of [`S3Server`].

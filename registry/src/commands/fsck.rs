@@ -35,7 +35,7 @@ pub struct Arguments {
 /// # Errors
 /// A [`Failure`] with the exit code of DESIGN §7; 78 when content is damaged, which only another push can mend.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let storage = site::open(&arguments.storage, arguments.clocks).await?;
+    let storage = site::open(&arguments.storage, site::settings(arguments.clocks)?).await?;
     let report = storage.fsck(arguments.repair).await.map_err(site::failed)?;
     match arguments.output {
         Format::Json => output::print_json(&report)?,

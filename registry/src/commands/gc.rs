@@ -1,12 +1,13 @@
 //! `registry gc`: reclaims space, beside running registries or without any (DESIGN §5).
 
+use berth_crds::duration::Span;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::output::{self, Format, bytes, count};
 use super::site;
 use crate::args::{Clocks, StorageUrl};
-use crate::storage::Collected;
+use crate::storage::{Collected, Settings};
 
 /// Flags of `registry gc`.
 #[derive(Args, Clone, Debug)]
@@ -19,6 +20,10 @@ pub struct Arguments {
     pub once: bool,
     #[command(flatten)]
     pub clocks: Clocks,
+    /// How long an upload that nobody finished can still be continued. A shorter time than the registries' 24 hours ends
+    /// uploads that they would go on with.
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub unfinished: Span,
     /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
@@ -29,7 +34,9 @@ pub struct Arguments {
 /// # Errors
 /// A [`Failure`] with the exit code of DESIGN §7.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let storage = site::open(&arguments.storage, arguments.clocks).await?;
+    let session_ttl = arguments.clocks.check("--unfinished", arguments.unfinished)?;
+    let settings = Settings { session_ttl, ..site::settings(arguments.clocks)? };
+    let storage = site::open(&arguments.storage, settings).await?;
     if !arguments.once {
         let end = site::told_to_end()?;
         eprintln!("Collecting until told to end (SIGTERM).");

@@ -11,15 +11,23 @@ use crate::store::StoreError;
 ///
 /// # Errors
 /// [`Failure`] with exit code 78 for a folder or bucket that is not there or cannot be used.
-pub(super) async fn open(url: &StorageUrl, clocks: Clocks) -> Result<Storage, Failure> {
-    let [grace, quarantine, undo] = clocks.checked()?;
+pub(super) async fn open(url: &StorageUrl, settings: Settings) -> Result<Storage, Failure> {
     if let StorageUrl::Directory(path) = url
         && !path.is_dir()
     {
         return Err(Failure::invalid(format!("there is no folder {}: check --storage", path.display())));
     }
     let store = url.open().await.map_err(Failure::invalid)?;
-    Ok(Storage::new(store, Settings { grace, quarantine, undo, ..Settings::default() }))
+    Ok(Storage::new(store, settings))
+}
+
+/// What the clocks on the command line set.
+///
+/// # Errors
+/// [`Failure`] with exit code 78 for a clock that is too short.
+pub(super) fn settings(clocks: Clocks) -> Result<Settings, Failure> {
+    let [grace, quarantine, undo] = clocks.checked()?;
+    Ok(Settings { grace, quarantine, undo, ..Settings::default() })
 }
 
 /// A failure of the store in the middle: what was done is done, the rest can be done again.

@@ -20,10 +20,10 @@ use serde::Serialize;
 
 pub use self::fsck::{Class, Finding, FsckReport};
 use self::notes::Review;
-use super::facade::Storage;
+use super::facade::{Settings, Storage};
 use super::id::Id;
 use super::layout;
-use crate::store::{ListQuery, StoreError, read_all};
+use crate::store::{ListQuery, StoreError, list_all, read_all};
 
 /// What stopped because something still refers to it is looked at again after this long (amendment R17).
 const AGAIN: Duration = Duration::from_secs(24 * 3600);
@@ -85,21 +85,35 @@ impl Storage {
             if due.is_empty() {
                 return Ok(total);
             }
-            for key in due {
-                let reviews = self.read_reviews(&key).await?;
-                total.add(&self.review(reviews).await?);
-                self.inner.store.delete(&key).await?;
-            }
+            total.add(&self.take_up(due).await?);
         }
     }
 
-    /// Everything that can be freed now: due notes, and what no note names because its replica died. Works on a
-    /// store in use.
+    /// Does the work that notes ask for, and removes them.
+    async fn take_up(&self, keys: Vec<String>) -> Result<Collected, StoreError> {
+        let mut total = Collected::default();
+        for key in keys {
+            let reviews = self.read_reviews(&key).await?;
+            total.add(&self.review(reviews).await?);
+            self.inner.store.delete(&key).await?;
+        }
+        Ok(total)
+    }
+
+    /// Everything that can be freed now: due notes (with all three clocks at zero that is every note), and what no note
+    /// names because its replica died. Works on a store in use.
     ///
     /// # Errors
     /// The first failure of the store.
     pub async fn collect_all(&self) -> Result<Collected, StoreError> {
-        let mut total = self.collect_due().await?;
+        let mut total = Collected::default();
+        let Settings { grace, quarantine, undo, .. } = self.inner.settings;
+        if [grace, quarantine, undo].iter().all(Duration::is_zero) {
+            // By clocks at zero every note is due, whatever the clocks of the replica that wrote it said.
+            let notes = list_all(&*self.inner.store, layout::REVIEWS).await?;
+            total.add(&self.take_up(notes.into_iter().map(|note| note.key).collect()).await?);
+        }
+        total.add(&self.collect_due().await?);
         loop {
             let report = self.fsck(true).await?;
             let mut round = report.freed;

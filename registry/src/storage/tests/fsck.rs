@@ -116,3 +116,21 @@ async fn every_class_is_found_and_nothing_else() {
         bed.storage.fsck(false).await.unwrap().findings.into_iter().map(|finding| finding.class).collect();
     assert!(left.iter().all(|class| !class.is_repairable()), "{left:?}");
 }
+
+/// With every time at zero nothing is kept for later: no note of another replica, and no upload to be continued.
+#[tokio::test]
+async fn a_collection_with_all_times_at_zero_leaves_nothing_for_later() {
+    let bed = Bed::new();
+    let image = name("a/b");
+    bed.blob("a/b", b"unused").await;
+    let state = bed.storage.begin_upload(None);
+    bed.storage.append(&image, state, None, None, body(&vec![1u8; 9 << 20])).await.unwrap();
+    bed.storage.close().await.unwrap();
+    assert!(!bed.keys("g/").is_empty() && bed.keys("u/").len() == 1);
+    let collector = |settings| Storage::new(Arc::new(bed.store.clone()), settings);
+    collector(impatient()).collect_all().await.unwrap();
+    assert_eq!((bed.keys("a/").len(), bed.keys("u/").len()), (1, 1), "the upload may be continued for a day");
+    let freed = collector(Settings { session_ttl: Duration::ZERO, ..impatient() }).collect_all().await.unwrap();
+    assert_eq!(freed.uploads, 1);
+    assert_eq!(bed.keys(""), [""; 0]);
+}
