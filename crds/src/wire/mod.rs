@@ -3,4 +3,5 @@
 //! Both sides belong to one release, but during a rollout an old container may talk to a new one for a moment: an answer
 //! may gain fields, which the older reader skips; a question is refused when it says something unknown.
 
+pub mod control;
 pub mod identity;
