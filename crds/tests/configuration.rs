@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use berth_crds::configuration::{
     Compiled, Configuration, ConfigurationError, Governance, Objects, Outcome, RepositoryEntry, compile,
 };
-use berth_crds::kinds::{Access, Visibility};
+use berth_crds::kinds::{Access, MadeToken, Visibility};
 use berth_crds::manifest::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
@@ -393,10 +394,18 @@ fn deploy_tokens_without_a_known_hash_are_left_out_and_warned_about() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("\"made\"") && warnings[0].contains("registry deploy-token"), "{warnings:?}");
 
-    let made = BTreeMap::from([("made".to_owned(), "cd".repeat(32)), ("gone".to_owned(), "ef".repeat(32))]);
-    world.0.made_tokens.insert("team-a/edge".parse().unwrap(), made);
+    let made = |token: Option<&str>, secret: &str, sha256: &str| MadeToken {
+        token: token.map(str::to_owned),
+        secret: secret.to_owned(),
+        sha256: sha256.repeat(32),
+        written: true,
+        made_at: Time("2026-01-01T00:00:00Z".parse().unwrap()),
+        expires_at: None,
+    };
+    let all = [made(Some("made"), "edge-made", "cd"), made(Some("gone"), "edge-gone", "ef"), made(None, "pull", "aa")];
+    world.0.made_tokens.insert("team-a/edge".parse().unwrap(), all.into());
     let names: Vec<String> = world.entry("team-a/edge").deploy_tokens.into_iter().map(|token| token.name).collect();
-    assert_eq!(names, ["given", "made"]);
+    assert_eq!(names, ["given", "made"], "what the spec no longer names does not work");
     assert!(world.outcome("team-a/edge").warnings.is_empty());
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::document::{Configuration, DeployTokenEntry, RepositoryEntry, Source};
@@ -13,7 +14,7 @@ use super::outcome::Outcome;
 use super::policies::compile_policies;
 use super::visibilities::apply_visibilities;
 use crate::access::TagRules;
-use crate::kinds::{Access, ConditionReason, ContainerRepository, TagRule, Visibility};
+use crate::kinds::{Access, ConditionReason, ContainerRepository, MadeToken, Scope, TagRule, Visibility};
 use crate::manifest::ObjectId;
 use crate::name::RepositoryName;
 use crate::pattern::Unanchored;
@@ -59,11 +60,7 @@ pub(super) fn identify(kind: &'static str, metadata: &ObjectMeta) -> (ObjectId, 
         namespace: Some(metadata.namespace.clone().unwrap_or_default()),
         name: metadata.name.clone().unwrap_or_default(),
     };
-    let source = Source {
-        uid: metadata.uid.clone(),
-        generation: metadata.generation,
-        resource_version: metadata.resource_version.clone(),
-    };
+    let source = Source { uid: metadata.uid.clone(), generation: metadata.generation };
     (object, source)
 }
 
@@ -109,7 +106,11 @@ fn compile_repository(
         quota: spec.quota,
         indexes: spec.indexes,
         undo_window: spec.undo_window,
-        deploy_tokens: deploy_tokens(object, objects.made_tokens.get(&name), &mut outcome),
+        deploy_tokens: deploy_tokens(
+            object,
+            objects.made_tokens.get(&name).map(Vec::as_slice).unwrap_or_default(),
+            &mut outcome,
+        ),
         deletion_policy: spec.deletion_policy,
         governed_by: None,
     };
@@ -123,29 +124,39 @@ fn usable_rule(rule: &TagRule) -> TagRule {
     TagRule { name: rule.name.clone(), matching: rule.matching.iter().map(usable).collect(), rule: rule.rule }
 }
 
-/// The tokens whose hash is known.
-fn deploy_tokens(
-    object: &ContainerRepository,
-    made: Option<&BTreeMap<String, String>>,
-    outcome: &mut Outcome,
-) -> Vec<DeployTokenEntry> {
+/// The tokens whose hash is known: those of the spec, those made for it, and those of the pull secret.
+fn deploy_tokens(object: &ContainerRepository, made: &[MadeToken], outcome: &mut Outcome) -> Vec<DeployTokenEntry> {
     let mut entries = Vec::with_capacity(object.spec.deploy_tokens.len());
     for token in &object.spec.deploy_tokens {
-        let Some(sha256) = token.sha256.as_ref().or_else(|| made.and_then(|made| made.get(&token.name))) else {
+        let made = made.iter().filter(|made| made.token.as_ref() == Some(&token.name)).map(|made| &made.sha256);
+        let known: Vec<&String> = token.sha256.as_ref().map_or_else(|| made.collect(), |given| vec![given]);
+        if known.is_empty() {
             outcome.warnings.push(format!(
                 "deploy token \"{}\" does not work, because it has no sha256 and none was made for it: \
                  `registry deploy-token` prints a token and its sha256",
                 token.name
             ));
-            continue;
-        };
-        entries.push(DeployTokenEntry {
-            name: token.name.clone(),
-            id: sha256.chars().take(TOKEN_ID).collect(),
-            scopes: token.scopes.clone(),
-            expires_at: token.expires_at.as_ref().map(|time| time.0),
-            sha256: sha256.clone(),
-        });
+        }
+        let expires_at = token.expires_at.as_ref().map(|time| time.0);
+        entries.extend(known.into_iter().map(|sha256| entry(&token.name, token.scopes.clone(), expires_at, sha256)));
     }
+    // A name no deploy token can have: theirs are DNS labels.
+    let of_pull_secret = |made: &&MadeToken| {
+        made.token.is_none() && object.spec.pull_secret.as_ref().is_some_and(|wanted| wanted.name == made.secret)
+    };
+    entries.extend(made.iter().filter(of_pull_secret).map(|made| {
+        let expires_at = made.expires_at.as_ref().map(|time| time.0);
+        entry(&format!("secret/{}", made.secret), vec![Scope::ReadRegistry], expires_at, &made.sha256)
+    }));
     entries
+}
+
+fn entry(name: &str, scopes: Vec<Scope>, expires_at: Option<Timestamp>, sha256: &str) -> DeployTokenEntry {
+    DeployTokenEntry {
+        name: name.to_owned(),
+        id: sha256.chars().take(TOKEN_ID).collect(),
+        scopes,
+        expires_at,
+        sha256: sha256.to_owned(),
+    }
 }

@@ -38,10 +38,10 @@ pub struct Source {
     /// UID of the object; absent for objects read from files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// Generation of the object. Its resourceVersion is left out on purpose: every write of a status moves that, and the
+    /// document would be another one without meaning anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_version: Option<String>,
 }
 
 /// One ContainerRepository, with what other objects say about it.

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::kinds::{CleanupPolicy, ContainerRepository, LabelSelector, RegistryVisibility, RepositorySelection};
+use crate::kinds::{
+    CleanupPolicy, ContainerRepository, LabelSelector, MadeToken, RegistryVisibility, RepositorySelection,
+};
 use crate::manifest::{Namespace, Object};
 use crate::name::RepositoryName;
 
@@ -17,8 +19,9 @@ pub struct Objects {
     pub policies: Vec<CleanupPolicy>,
     /// Where `spec.namespaceSelector` works; without it nowhere.
     pub system_namespace: Option<String>,
-    /// SHA-256 of deploy tokens that were made for a repository because their `sha256` is not given, by the token's name.
-    pub made_tokens: BTreeMap<RepositoryName, BTreeMap<String, String>>,
+    /// Tokens that an operator made for a repository, as its status records them. Not read from the objects themselves:
+    /// in a file anybody can write a status.
+    pub made_tokens: BTreeMap<RepositoryName, Vec<MadeToken>>,
 }
 
 impl FromIterator<Object> for Objects {

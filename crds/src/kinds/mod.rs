@@ -20,7 +20,7 @@ pub use cleanup_policy::{
 pub use conditions::{ConditionReason, ConditionType};
 pub use repository::{
     ByteTotals, ContainerRepository, ContainerRepositorySpec, ContainerRepositoryStatus, DeletionPolicy, DeployToken,
-    Indexes, Protection, PullSecret, Scope, TagRule,
+    Indexes, MadeToken, Protection, PullSecret, Scope, TagRule,
 };
 pub use selection::{LabelExpression, LabelOperator, LabelSelector, RepositorySelection};
 pub use visibility::{Access, RegistryVisibility, RegistryVisibilitySpec, RegistryVisibilityStatus, Visibility};

@@ -212,10 +212,42 @@ pub struct ContainerRepositoryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 35))]
     pub last_push_time: Option<Time>,
+    /// Tokens that Berth made and put into Secrets: those of deployTokens without a sha256, and of pullSecret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 40))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub made_tokens: Vec<MadeToken>,
     /// Accepted, Enforced and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::conditions::schema")]
     pub conditions: Vec<Condition>,
+}
+
+/// A token that Berth made. The token itself is in the Secret and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MadeToken {
+    /// Name of the deploy token; absent for a token of the pull secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub token: Option<String>,
+    /// Name of the Secret that holds it.
+    #[schemars(length(max = 253))]
+    pub secret: String,
+    /// SHA-256 of the token in lower-case hexadecimal.
+    #[schemars(length(max = 64))]
+    pub sha256: String,
+    /// Whether the Secret is known to hold this token. A token is recorded before its Secret is written, so that none
+    /// is ever handed out that the registry does not know.
+    #[serde(default)]
+    pub written: bool,
+    /// When it was made.
+    #[schemars(length(max = 35))]
+    pub made_at: Time,
+    /// When it stops working; absent: with the deploy token it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 35))]
+    pub expires_at: Option<Time>,
 }
 
 /// Bytes of a repository, rounded for reading.

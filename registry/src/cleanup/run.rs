@@ -53,7 +53,7 @@ pub struct Start {
     pub run: RunId,
     /// Plan only; a policy with `dryRun` never does more.
     pub dry_run: bool,
-    /// The `resourceVersion` that this replica must have loaded of the policy.
+    /// The generation of the policy that this replica must have loaded.
     pub minimum_revision: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ pub enum StartError {
         "this replica has loaded revision {loaded} of the policy {policy} and not {wanted}: ask again in a few seconds"
     )]
     Behind { policy: PolicyName, loaded: u64, wanted: u64 },
-    #[error("the policy {0} was read from a file and has no revision to wait for: leave the minimum revision out")]
+    #[error("the policy {0} was read from a file and has no generation to wait for: leave the minimum revision out")]
     NoRevision(PolicyName),
     #[error("there is another run {run}, {what}: give this one an id of its own")]
     AnotherRun { run: RunId, what: String },
@@ -120,8 +120,8 @@ impl Runs {
         let entry =
             configuration.policies.get(policy.as_str()).ok_or_else(|| StartError::UnknownPolicy(policy.clone()))?;
         if let Some(wanted) = start.minimum_revision {
-            // Kubernetes' resource versions are numbers that grow (since 1.35 by contract).
-            let loaded = entry.source.resource_version.as_deref().and_then(|version| version.parse().ok());
+            // The generation and not the resourceVersion: that moves with every write of a status.
+            let loaded = entry.source.generation.and_then(|generation| u64::try_from(generation).ok());
             let loaded: u64 = loaded.ok_or_else(|| StartError::NoRevision(policy.clone()))?;
             if loaded < wanted {
                 return Err(StartError::Behind { policy: policy.clone(), loaded, wanted });

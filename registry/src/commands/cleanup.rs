@@ -38,8 +38,8 @@ pub struct Arguments {
     /// Plan only.
     #[arg(long, requires = "policy")]
     pub dry_run: bool,
-    /// Wait until the registry has loaded this resourceVersion of the policy.
-    #[arg(long, value_name = "REVISION", requires = "policy")]
+    /// Wait until the registry has loaded this generation of the policy, its metadata.generation.
+    #[arg(long, value_name = "GENERATION", requires = "policy")]
     pub minimum_revision: Option<u64>,
     /// End with exit code 75 when a limit stopped the run.
     #[arg(long, conflicts_with = "policy_file")]

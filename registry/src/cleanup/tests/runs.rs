@@ -231,7 +231,7 @@ async fn a_replica_that_is_behind_starts_nothing() {
     push_in_order(&site, &["a", "b"]).await;
     let mut document = (*configuration(POLICY).document().load_full()).clone();
     for policy in document.policies.values_mut() {
-        policy.source.resource_version = Some("6".to_owned());
+        policy.source.generation = Some(6);
     }
     let configuration = Configuration::new(document.repositories, document.policies);
     let loaded = Loaded { configuration, remarks: Vec::new(), outcomes: Vec::new() };
