@@ -457,19 +457,10 @@ fn a_document_with_a_pattern_that_cannot_be_used_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_document_says_up_to_which_versions_it_contains_the_objects_of_each_kind() {
+fn the_write_of_a_status_makes_no_other_document() {
     let mut objects = World::new().visibility("team-a/internal", "{visibility: Private}");
-    assert!(objects.document().resource_versions.is_empty(), "files have no versions");
-    let unversioned = objects.document().revision;
-    // Text order would put 9 above 10.
-    objects.0.repositories[0].metadata.resource_version = Some("9".to_owned());
-    objects.0.repositories[1].metadata.resource_version = Some("10".to_owned());
-    objects.0.visibilities[0].metadata.resource_version = Some("7".to_owned());
-    let document = objects.document();
-    let expected = [("ContainerRepository".to_owned(), 10), ("RegistryVisibility".to_owned(), 7)];
-    assert_eq!(document.resource_versions, BTreeMap::from(expected));
-    assert_ne!(document.revision, unversioned);
-    assert_eq!(Configuration::from_json_bytes(&document.to_json_bytes()).unwrap(), document);
-    let altered = String::from_utf8(document.to_json_bytes()).unwrap().replace(":10,", ":11,");
-    assert!(Configuration::from_json_bytes(altered.as_bytes()).is_err(), "the revision covers it");
+    let before = objects.document();
+    objects.0.repositories[0].metadata.resource_version = Some("10".to_owned());
+    objects.0.visibilities[0].metadata.resource_version = Some("11".to_owned());
+    assert_eq!(objects.document().to_json_bytes(), before.to_json_bytes());
 }

@@ -36,20 +36,7 @@ pub fn compile(objects: &Objects) -> (Configuration, Vec<Outcome>) {
     let (policies, judged) = compile_policies(objects, &mut repositories);
     outcomes.extend(judged);
     outcomes.sort_by(|one, other| one.object.cmp(&other.object));
-    (Configuration::of_objects(resource_versions(objects), repositories, policies), outcomes)
-}
-
-/// By kind the highest `resourceVersion` of any object, refused ones included.
-fn resource_versions(objects: &Objects) -> BTreeMap<String, u64> {
-    fn highest<'a>(metadata: impl Iterator<Item = &'a ObjectMeta>) -> Option<u64> {
-        metadata.filter_map(|metadata| metadata.resource_version.as_ref()?.parse().ok()).max()
-    }
-    let kinds = [
-        ("ContainerRepository", highest(objects.repositories.iter().map(|object| &object.metadata))),
-        ("RegistryVisibility", highest(objects.visibilities.iter().map(|object| &object.metadata))),
-        ("CleanupPolicy", highest(objects.policies.iter().map(|object| &object.metadata))),
-    ];
-    kinds.into_iter().filter_map(|(kind, version)| Some((kind.to_owned(), version?))).collect()
+    (Configuration::new(repositories, policies), outcomes)
 }
 
 /// An object's identity and where its entry comes from.

@@ -22,10 +22,6 @@ pub struct Configuration {
     pub version: u32,
     /// SHA-256 in hexadecimal over the content, that is over everything below; equal content has an equal revision.
     pub revision: String,
-    /// By kind the highest `resourceVersion` of the objects compiled: an object with this one or a lower one is in here.
-    /// (Numbers that grow, since Kubernetes 1.35 by contract.) Empty for objects read from files.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub resource_versions: BTreeMap<String, u64>,
     pub repositories: BTreeMap<RepositoryName, RepositoryEntry>,
     /// Accepted cleanup policies by `<namespace>/<name>`. A refused policy is absent: it deletes nothing.
     pub policies: BTreeMap<String, PolicyEntry>,
@@ -119,19 +115,10 @@ impl Configuration {
         repositories: BTreeMap<RepositoryName, RepositoryEntry>,
         policies: BTreeMap<String, PolicyEntry>,
     ) -> Self {
-        Self::of_objects(BTreeMap::new(), repositories, policies)
-    }
-
-    /// A document of this content, made from objects with these [`resource_versions`](Self::resource_versions).
-    pub fn of_objects(
-        resource_versions: BTreeMap<String, u64>,
-        repositories: BTreeMap<RepositoryName, RepositoryEntry>,
-        policies: BTreeMap<String, PolicyEntry>,
-    ) -> Self {
-        let content = serde_json::to_vec(&(VERSION, &resource_versions, &repositories, &policies))
+        let content = serde_json::to_vec(&(VERSION, &repositories, &policies))
             .expect("maps with text keys and plain values always serialise");
         let revision = data_encoding::HEXLOWER.encode(&Sha256::digest(&content));
-        Self { version: VERSION, revision, resource_versions, repositories, policies }
+        Self { version: VERSION, revision, repositories, policies }
     }
 
     /// The document as JSON: equal content gives equal bytes (every map is sorted).
@@ -153,7 +140,7 @@ impl Configuration {
             return Err(ConfigurationError::Version(version));
         }
         let read: Self = serde_json::from_slice(bytes).map_err(ConfigurationError::Malformed)?;
-        let written = Self::of_objects(read.resource_versions, read.repositories, read.policies);
+        let written = Self::new(read.repositories, read.policies);
         if written.revision == read.revision { Ok(written) } else { Err(ConfigurationError::Altered) }
     }
 }

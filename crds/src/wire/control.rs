@@ -49,10 +49,6 @@ pub struct Loaded {
     pub state: String,
     /// `revision` of the document in force.
     pub revision: String,
-    /// `resourceVersions` of the document in force: by kind the highest `resourceVersion` of the objects it was made
-    /// from. Every object of that kind with this one or a lower one is in it.
-    #[serde(default)]
-    pub resource_versions: BTreeMap<String, u64>,
     /// Why the newest document is not in force, one sentence each; the last good one is kept. Empty when it is.
     #[serde(default)]
     pub problems: Vec<String>,
