@@ -1,4 +1,6 @@
 //! What the API server admits: objects, rights, mistakes.
 #![allow(clippy::unwrap_used)]
 
+mod corpus;
 mod levers;
+mod mistakes;
