@@ -28,6 +28,15 @@ demo: ## Show the main job: push, see, protect, clean up. Leaves a registry runn
 demo-down: ## Stop the registry that the demo left running, and delete its data
 	@examples/demo/down
 
+.PHONY: cluster
+cluster: ## Start a Kubernetes control plane with our definitions, roles and admission policies
+	@tests/tools/prepare test
+	@examples/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Stop that control plane, and delete its data
+	@examples/cluster/down
+
 .PHONY: tools
 tools: ## Install or build every tool that the tests need
 	@tests/tools/prepare test

@@ -364,3 +364,66 @@ async fn admit_a_visibility_for_other_namespaces_from_who_may_publish_everywhere
     place.patch(VISIBILITY, "default", json!({"metadata": {"labels": {"a": "b"}}}), Who::Writer, "").await;
     place.delete(VISIBILITY, "default", Who::Nobody, refusal).await;
 }
+
+/// Waits until there is none of this name, as deletion by a controller takes a moment.
+async fn until_gone<K>(api: &Api<K>, name: &str)
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let deadline = tokio::time::Instant::now() + berth_tests::process::PATIENCE;
+    while api.get_opt(name).await.unwrap().is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "{name} is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn admit_that_objects_go_with_their_owners_and_their_namespace() {
+    let place = Place::new().await;
+    let config_maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
+        Api::namespaced(place.admin.clone(), &place.namespace);
+    let mut owner = k8s_openapi::api::core::v1::ConfigMap::default();
+    owner.metadata.name = Some("owner".into());
+    let owner = config_maps.create(&PostParams::default(), &owner).await.unwrap();
+    let mut owned = place.object(REPOSITORY, "owned", json!({"quota": "1Gi"}));
+    owned.metadata.owner_references = Some(vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        name: "owner".into(),
+        uid: owner.metadata.uid.unwrap(),
+        ..Default::default()
+    }]);
+    let repositories = place.api(&place.admin, REPOSITORY);
+    repositories.create(&PostParams::default(), &owned).await.unwrap();
+    config_maps.delete("owner", &DeleteParams::default()).await.unwrap();
+    until_gone(&repositories, "owned").await;
+
+    place.given(REPOSITORY, "shop", json!({"quota": "1Gi", "deletionPolicy": "Delete"})).await;
+    place.given(VISIBILITY, "closed", json!({"visibility": "Private"})).await;
+    place.given(POLICY, "nightly", policy()).await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(place.admin.clone());
+    namespaces.delete(&place.namespace, &DeleteParams::default()).await.unwrap();
+    until_gone(&namespaces, &place.namespace).await;
+}
+
+#[tokio::test]
+async fn admit_the_largest_objects_within_the_budget_of_admission() {
+    let place = Place::new().await;
+    // The worst case of each comparison: every rule is another, every pattern stands in the last rule looked at.
+    let rules = |prefix: &str| -> Value {
+        let pattern = |rule: usize, pattern: usize| format!("{:x>250}{:03}", "^", rule * 16 + pattern);
+        let patterns = |rule: usize| (0..16).map(|number| pattern(31 - rule, number)).collect::<Vec<_>>();
+        (0..32)
+            .map(|rule| json!({"name": format!("{prefix}{rule}"), "matching": patterns(rule), "rule": "Immutable"}))
+            .collect()
+    };
+    place.given(REPOSITORY, "shop", json!({"tags": rules("a")})).await;
+    place.patch(REPOSITORY, "shop", json!({"spec": {"tags": rules("b")}}), Who::Writer, "").await;
+    let names = |last: &str| -> Vec<String> {
+        (0..127).map(|number| format!("{:a>50}{number}", "")).chain([last.to_owned()]).collect()
+    };
+    place.given(VISIBILITY, "many", json!({"visibility": "Private", "repositories": {"names": names("x")}})).await;
+    let patch = json!({"spec": {"repositories": {"names": names("y")}}});
+    let fewer = needs_publishing("this no longer restricts some repositories, which may become visible to more people");
+    place.patch(VISIBILITY, "many", patch, Who::Owner, &fewer).await;
+}

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod corpus;
+mod harness;
 mod levers;
 mod mistakes;
+mod roles;
