@@ -1,7 +1,8 @@
 //! The ClusterRoles grant, to a real authorizer, what the registry's own table grants (DESIGN §4).
 
 use berth_crds::access::{Permission, RUNNER, Role, cluster_role};
-use berth_tests::control_plane::{ControlPlane, Person};
+use berth_tests::control_plane::{ControlPlane, Person, root};
+use berth_tests::process::PATIENCE;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -79,4 +80,23 @@ async fn admit_nobody_to_an_object_without_a_trace_in_the_audit_log() {
             && event.object_ref.as_ref().is_some_and(|object| object.resource == "containerrepositories")
     });
     assert!(asked.is_some_and(|event| event.denied() && event.verb == "list"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn admit_holders_of_kubernetes_own_roles_where_the_administrator_wants_it() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let client = plane.admin().await.unwrap();
+    let namespace = plane.namespace("roles").await.unwrap();
+    let editor = Person::user("editor");
+    plane.bind(&editor, "edit", &namespace).await.unwrap();
+    let images = ("containerrepositories", "images");
+    assert!(!may(&client, &editor, &namespace, "update", images.0, images.1).await, "not by default");
+    let file = root().join("charts/berth/files/aggregation/roles.yaml");
+    plane.apply(&std::fs::read_to_string(file).unwrap()).await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !may(&client, &editor, &namespace, "update", images.0, images.1).await {
+        assert!(tokio::time::Instant::now() < deadline, "edit does not become berth-developer");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(!may(&client, &editor, &namespace, "deletecollection", images.0, images.1).await);
 }
