@@ -1,5 +1,6 @@
 //! The command line of the `operator` binary (DESIGN §7).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use berth_crds::kinds::SYSTEM_NAMESPACE;
@@ -16,6 +17,11 @@ pub(crate) struct Arguments {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Watch the objects of a cluster and configure the registry beside this process.
+    ///
+    /// Runs in the registry's pod, in every replica. Needs the rights of the ClusterRole
+    /// berth-operator. The API server is found through the pod's ServiceAccount or KUBECONFIG.
+    Run(Box<Run>),
     /// Print the CustomResourceDefinitions of the three kinds.
     ///
     /// Install them with: operator crds | kubectl apply --server-side -f -
@@ -30,6 +36,39 @@ pub(crate) enum Command {
     /// such as one of two policies in conflict, has no effect, and the document is written.
     /// Both end with exit code 78.
     Compile(Compile),
+}
+
+/// Arguments of `operator run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Folder that this process and the registry share: config/current.json, identity.sock and
+    /// control.sock are in it. Only their common user should be able to read it.
+    #[arg(long, value_name = "DIR", default_value = "/run/berth")]
+    pub(crate) shared: PathBuf,
+    /// Namespace of this installation: Leases and cleanup Jobs are here, and objects here may be
+    /// defaults for others.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    pub(crate) namespace: String,
+    /// Name of this pod, different for every replica.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub(crate) pod: String,
+    /// Service of the registry: its endpoints are the replicas that have to act on an object
+    /// before that is called Enforced.
+    #[arg(long, value_name = "NAME", default_value = "berth")]
+    pub(crate) service: String,
+    /// Host, and port if it needs one, under which clients reach the registry; shown in status.address.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) address: Option<String>,
+    /// Audience that a ServiceAccount token must have to be a password here. It is also the
+    /// registry's --service.
+    #[arg(long, value_name = "NAME", default_value = "registry.berth.dev")]
+    pub(crate) audience: String,
+    /// Address for /healthz and /readyz. Port 0 takes a free one and logs it.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002")]
+    pub(crate) admin: SocketAddr,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,kube=debug.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log_level: String,
 }
 
 /// Arguments of `operator crds`.

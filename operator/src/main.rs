@@ -1,11 +1,22 @@
 //! The `operator` binary: reads the command line, does what it says, ends with an exit code.
 
+mod admin;
 mod arguments;
 mod compilation;
+mod configuration;
+mod control;
 mod definitions;
 mod exit;
 mod folder;
+mod identity;
+mod index;
+mod leader;
 mod replacement;
+mod replica;
+mod run;
+mod socket;
+mod status;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -24,6 +35,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
+        Command::Run(arguments) => run::run(*arguments),
         Command::Crds(arguments) => definitions::print(&arguments),
         Command::Compile(arguments) => compilation::run(&arguments),
     };

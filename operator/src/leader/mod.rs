@@ -1,0 +1,66 @@
+//! What one replica does for all: it acts on the cluster while it holds the leader's Lease, and stops when it does not.
+//!
+//! Losing the Lease stops these tasks only; watching, compiling and answering the registry go on (DESIGN §1).
+
+mod claim;
+mod election;
+mod replicas;
+mod statuses;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::configuration::State;
+use crate::watching::Observed;
+use statuses::Statuses;
+
+/// What a leader needs.
+pub(crate) struct Leader {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) service: String,
+    pub(crate) address: Option<String>,
+    pub(crate) observed: Observed,
+    pub(crate) state: watch::Receiver<Option<State>>,
+}
+
+impl Leader {
+    /// Tries to lead until told to stop, and acts whenever it does.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let leads = watch::Sender::new(false);
+        let campaign = election::run(self.client.clone(), &self.namespace, &self.pod, &leads, &stop);
+        let acting = async {
+            let mut leading = leads.subscribe();
+            // Both fail only when the sender is gone, and that is this function's.
+            while leading.wait_for(|leads| *leads).await.is_ok() {
+                let term = stop.child_token();
+                let ended = async {
+                    let _ = leading.wait_for(|leads| !*leads).await;
+                    term.cancel();
+                };
+                tokio::join!(self.act(&term), ended);
+                if stop.is_cancelled() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(campaign, async { stop.clone().run_until_cancelled(acting).await });
+    }
+
+    async fn act(&self, term: &CancellationToken) {
+        let replicas = watch::Sender::new(Vec::new());
+        let statuses = Statuses {
+            client: self.client.clone(),
+            observed: self.observed.clone(),
+            state: self.state.clone(),
+            replicas: replicas.subscribe(),
+            address: self.address.clone(),
+        };
+        tokio::join!(
+            replicas::follow(self.client.clone(), &self.namespace, &self.service, &replicas, term),
+            statuses.run(term),
+        );
+    }
+}
