@@ -40,7 +40,11 @@ impl Storage {
         // Retire, and go on only with what is known to be retired (rule 9).
         let certificates = candidates.iter().map(|(_, instance)| layout::certificate(*instance)).collect();
         let failed = self.inner.delete_keys(certificates).await;
-        candidates.retain(|(_, instance)| !failed.contains_key(&layout::certificate(*instance)));
+        let (unretired, candidates): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|(_, instance)| failed.contains_key(&layout::certificate(*instance)));
+        for (digest, instance) in unretired {
+            self.look_again(image, &digest, instance);
+        }
         // Then list.
         let tagged = self.tagged_instances(image).await?;
         let mut freed = Collected::default();
