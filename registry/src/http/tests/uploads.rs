@@ -1,6 +1,7 @@
 //! `/v2/<name>/blobs/uploads/`: sessions, closing, cancelling, mounting.
 
 use super::*;
+use crate::storage::Incoming;
 
 const UPLOADS: &str = "/v2/team-a/shop/blobs/uploads/";
 
@@ -226,6 +227,18 @@ async fn a_mount_without_a_source_looks_everywhere_only_where_tenants_trust_each
         let answer = bed.send(post(&format!("{UPLOADS}?mount={digest}"))).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
+}
+
+/// Amendment R11: also where tenants trust each other nothing is taken from an image that the caller may not read.
+#[tokio::test]
+async fn a_mount_takes_nothing_from_what_the_caller_may_not_read() {
+    let bed = Bed::with(Settings { global_dedup: true, ..Settings::default() }).await;
+    let storage = Storage::new(Arc::new(bed.store.clone()), Settings::default());
+    let (image, digest) = ("team-b/secret".parse().unwrap(), sha256(b"secret"));
+    let body: Incoming = Box::pin(futures::stream::iter([Ok("secret".into())]));
+    storage.finish(&image, storage.begin_upload(None), None, None, body, &digest).await.unwrap();
+    let answer = bed.send(post(&format!("{UPLOADS}?mount={digest}"))).await;
+    assert_stands_at(&answer, 202, "0-0");
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ mod collection;
 mod fsck;
 mod hints;
 mod manifests;
+mod rules;
 mod simulation;
+mod stage;
 mod tags;
 mod uploads;
 

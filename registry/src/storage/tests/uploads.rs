@@ -168,6 +168,22 @@ async fn a_session_belongs_to_its_image() {
     assert!(matches!(closed, Err(UploadError::Unknown)));
 }
 
+/// Amendment R10: an upload that is complete may be closed again, for the first answer may have been lost; the digest is
+/// compared every time.
+#[tokio::test]
+async fn a_close_may_be_repeated() {
+    let bed = Bed::new();
+    let content = bytes(9 * MIB);
+    let digest = sha256(&content);
+    let state = patch(&bed.storage, bed.storage.begin_upload(None), &content).await;
+    for storage in [bed.storage.clone(), bed.replica()] {
+        storage.finish(&image(), state.clone(), None, None, body(b""), &digest).await.unwrap();
+        assert_eq!(read(&bed.replica(), &image(), &digest).await.unwrap(), content);
+    }
+    let wrong = bed.replica().finish(&image(), state, None, None, body(b""), &sha256(b"x")).await;
+    assert!(matches!(wrong, Err(UploadError::DigestMismatch { .. })));
+}
+
 /// Amendment R1: two PATCHes from one Location fork the upload; whatever is acknowledged hashes to its digest.
 #[tokio::test]
 async fn states_of_forked_uploads_are_never_mixed() {

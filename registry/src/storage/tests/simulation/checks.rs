@@ -7,6 +7,7 @@ use super::world::{IMAGES, World};
 use super::*;
 use crate::oci::Manifest;
 use crate::storage::layout::{Holding, ManifestKey, TagVersion};
+use crate::store::memory::{Happening, Operation};
 
 /// Invariants I1 and I1t, on the whole store as it is in this moment: whatever has a body and a seal, or a body and a
 /// tag, has its blobs.
@@ -48,6 +49,7 @@ pub(super) fn at_any_time(world: &World) -> Result<(), String> {
 pub(super) async fn at_the_end(world: &World) -> Result<(), String> {
     world.store.calm();
     world.store.settle();
+    no_birth_was_repeated(world)?;
     at_any_time(world)?;
     all_is_readable(world).await?;
     // Progress: a lone client's third try of a push succeeds, whatever was left behind.
@@ -83,6 +85,18 @@ pub(super) async fn at_the_end(world: &World) -> Result<(), String> {
             report.reachable_objects,
             world.store.snapshot().keys()
         ));
+    }
+    Ok(())
+}
+
+/// Rule 10: whatever was answered, or not, no key was born twice.
+fn no_birth_was_repeated(world: &World) -> Result<(), String> {
+    let mut born = BTreeSet::new();
+    for record in world.store.log() {
+        let birth = matches!(record.operation, Operation::Birth | Operation::CopyNew);
+        if birth && record.happening == Happening::Asked && !born.insert(record.key.clone()) {
+            return Err(format!("{} was born twice", record.key));
+        }
     }
     Ok(())
 }
