@@ -142,7 +142,9 @@ async fn a_policy_is_tried_read_shortened_and_run() {
     let tried = by("maintainer", &registry, &["cleanup", "--policy", "team-a/nightly", "--dry-run", "--run-id", "try"]);
     let tried = tried.await;
     assert_eq!(tried.code, 0, "{tried:?}");
-    assert!(tried.stdout.contains("\ndelete  a ") && tried.stdout.contains("nothing was deleted"), "{tried:?}");
+    assert!(tried.stdout.contains("\ndelete  a "), "{tried:?}");
+    let found = "Dry run, nothing was deleted: 3 tags would go, 1 would stay.\n";
+    assert!(tried.stdout.contains(found), "{tried:?}");
     assert_eq!(tags(&registry).await.len(), 4);
 
     let plan = by("maintainer", &registry, &["plan", "show", "try", "--output", "json"]).await;
@@ -189,6 +191,15 @@ async fn exit_codes_tell_a_script_what_to_do() {
     let nowhere = run(&mut command("127.0.0.1:1", &run_policy), "").await;
     assert_eq!(nowhere.code, 69, "{nowhere:?}");
 
+    let dry = [&run_policy[..], &["--dry-run"]].concat();
+    let tried = by("maintainer", &registry, &dry).await;
+    let found = "Dry run, nothing was deleted: 1 tag would go, 1 would stay, 1 left for a later run by the limit.\n";
+    assert!(tried.stdout.contains(found), "{tried:?}");
+    let tried = by("maintainer", &registry, &[&dry[..], &["--output", "json"]].concat()).await.json();
+    assert_eq!((&tried["dryRun"], &tried["deleted"], &tried["wouldDelete"]), (&json!(true), &json!(0), &json!(1)));
+    let repository = &tried["repositories"][0];
+    assert_eq!((&repository["deleted"], &repository["wouldDelete"]), (&json!(0), &json!(1)), "{tried}");
+
     let limited = by("maintainer", &registry, &run_policy).await;
     assert_eq!(limited.code, 0, "a limit is no failure: {limited:?}");
     assert!(limited.stdout.contains("Unfinished: 1 tag deleted"), "{limited:?}");
@@ -221,6 +232,7 @@ async fn a_job_leaves_its_report_and_logs_in_by_file() {
     assert!(text.len() <= 4096);
     let left: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!((left["id"].as_str(), left["deleted"].as_u64()), (Some("job-uid"), Some(1)), "{left}");
+    assert_eq!(left.get("wouldDelete"), None, "only of a dry run: {left}");
 
     let password = bed.file("password", PASSWORD).display().to_string();
     let mut refused = command(registry.address(), &["cleanup", "--policy", "team-a/nightly", "--report", &report]);

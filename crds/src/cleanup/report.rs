@@ -37,6 +37,7 @@ mod tests {
             result: RunResult::Completed,
             dry_run: false,
             deleted: u64::MAX,
+            would_delete: Some(u64::MAX),
             kept: u64::MAX,
             by_reason: Reason::ALL.map(|reason| (reason.to_string(), u64::MAX)).into(),
             bytes: None,
@@ -44,6 +45,7 @@ mod tests {
                 .map(|number| RepositoryRun {
                     repository: format!("{number:0name_length$}"),
                     deleted: u64::MAX,
+                    would_delete: Some(u64::MAX),
                     kept: u64::MAX,
                 })
                 .collect(),

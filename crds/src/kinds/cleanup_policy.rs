@@ -252,9 +252,12 @@ pub struct RunSummary {
     /// Whether it only planned.
     #[serde(default)]
     pub dry_run: bool,
-    /// Number of tags deleted.
+    /// Number of tags deleted: none in a dry run.
     #[serde(default)]
     pub deleted: u64,
+    /// Number of tags that a dry run would have deleted; only in the report of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_delete: Option<u64>,
     /// Number of tags kept.
     #[serde(default)]
     pub kept: u64,
@@ -265,7 +268,7 @@ pub struct RunSummary {
     /// Bytes that the deleted tags alone held, freed once they are no longer restorable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<crate::quantity::Quantity>,
-    /// The repositories with the most deletions, at most 20.
+    /// The repositories with the most deletions, done or (in a dry run) planned; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -295,9 +298,12 @@ pub struct RepositoryRun {
     /// Path of the repository, such as team-a/shop.
     #[schemars(length(max = 127))]
     pub repository: String,
-    /// Number of tags deleted in it.
+    /// Number of tags deleted in it: none in a dry run.
     #[serde(default)]
     pub deleted: u64,
+    /// Number of tags that a dry run would have deleted in it; only in the report of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_delete: Option<u64>,
     /// Number of tags kept in it.
     #[serde(default)]
     pub kept: u64,

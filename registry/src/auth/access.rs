@@ -173,7 +173,7 @@ impl Access {
         if self.may_run(&caller, namespace).await? {
             Ok(caller)
         } else {
-            Err(self.refuse(parts, Vec::new(), Some(ChallengeError::InsufficientScope)))
+            Err(self.refuse(parts, Vec::new(), Some(ChallengeError::NotForPolicies)))
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Challenge {
 pub(super) enum ChallengeError {
     InvalidToken,
     InsufficientScope,
+    /// As `InsufficientScope`, for the policies of a namespace and their runs.
+    NotForPolicies,
 }
 
 impl Challenge {
@@ -65,6 +67,10 @@ impl Challenge {
                 "there is no such image, or you may not do this to it: check the name, or ask an owner of its namespace \
                  for the right"
             }
+            Some(ChallengeError::NotForPolicies) => {
+                "there is no such policy or run, or you may not start and follow runs in this namespace: check the name, \
+                 or ask an owner of the namespace for the right (create on cleanuppolicies/runs)"
+            }
         }
     }
 
@@ -77,7 +83,9 @@ impl Challenge {
         }
         match self.error {
             Some(ChallengeError::InvalidToken) => header.push_str(",error=\"invalid_token\""),
-            Some(ChallengeError::InsufficientScope) => header.push_str(",error=\"insufficient_scope\""),
+            Some(ChallengeError::InsufficientScope | ChallengeError::NotForPolicies) => {
+                header.push_str(",error=\"insufficient_scope\"")
+            }
             None => {}
         }
         header

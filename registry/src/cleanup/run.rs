@@ -283,6 +283,7 @@ impl Attempt<'_> {
                     result: RunResult::Failed,
                     dry_run,
                     deleted: 0,
+                    would_delete: None,
                     kept: 0,
                     by_reason: BTreeMap::new(),
                     bytes: None,

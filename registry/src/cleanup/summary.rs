@@ -16,11 +16,13 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
     let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
     let mut repositories: BTreeMap<&str, RepositoryRun> = BTreeMap::new();
     let (mut deleted, mut kept, mut open, mut planned) = (0, 0, 0, 0);
+    let mut would_delete = head.dry_run.then_some(0);
     for image in &plan.images {
         let repository = image.image.repository().as_str();
         let run = repositories.entry(repository).or_insert_with(|| RepositoryRun {
             repository: repository.to_owned(),
             deleted: 0,
+            would_delete: head.dry_run.then_some(0),
             kept: 0,
         });
         for verdict in &image.verdicts {
@@ -29,12 +31,16 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
             let (fate, reason) = fate(verdict, outcome, head);
             *by_reason.entry(reason.as_str().to_owned()).or_default() += 1;
             match fate {
-                // A dry run deletes nothing; what it would delete is counted by reason, and told by its plan.
-                Fate::Deleted if head.dry_run => {}
-                Fate::Deleted => {
-                    deleted += 1;
-                    run.deleted += 1;
-                }
+                Fate::Deleted => match (&mut would_delete, &mut run.would_delete) {
+                    (Some(all), Some(here)) => {
+                        *all += 1;
+                        *here += 1;
+                    }
+                    _ => {
+                        deleted += 1;
+                        run.deleted += 1;
+                    }
+                },
                 Fate::Kept => {
                     kept += 1;
                     run.kept += 1;
@@ -44,8 +50,9 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
             }
         }
     }
-    let mut repositories: Vec<RepositoryRun> = repositories.into_values().filter(|run| run.deleted > 0).collect();
-    repositories.sort_by_key(|run| Reverse(run.deleted));
+    let deletions = |run: &RepositoryRun| run.would_delete.unwrap_or(run.deleted);
+    let mut repositories: Vec<RepositoryRun> = repositories.into_values().filter(|run| deletions(run) > 0).collect();
+    repositories.sort_by_key(|run| Reverse(deletions(run)));
     let result = match () {
         () if open > 0 => RunResult::Unfinished,
         () if planned == 0 => RunResult::NothingToDo,
@@ -58,6 +65,7 @@ pub(super) fn report(run: &RunId, head: &Head, plan: &Plan, done: &Done, end: Ti
         result,
         dry_run: head.dry_run,
         deleted,
+        would_delete,
         kept,
         by_reason,
         // What is freed depends on layers that other tags share; only the collector knows.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_crds::cleanup::{Action, Plan};
+use berth_crds::cleanup::{Action, Plan, Reason};
 use berth_crds::kinds::{RunResult, RunSummary};
 use clap::Args;
 use jiff::Timestamp;
@@ -178,6 +178,16 @@ fn read_plan(path: &Path) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
+/// What a dry run found.
+fn dry_sentence(report: &RunSummary) -> String {
+    let tags = count(report.would_delete.unwrap_or_default(), "tag");
+    let later = match report.by_reason.get(Reason::LimitReached.as_str()) {
+        Some(later) => format!(", {later} left for a later run by the limit"),
+        None => String::new(),
+    };
+    format!("Dry run, nothing was deleted: {tags} would go, {} would stay{later}.\n", report.kept)
+}
+
 /// How a run ended, in a sentence or two.
 fn sentence(report: &RunSummary) -> String {
     let mut text = String::new();
@@ -186,7 +196,7 @@ fn sentence(report: &RunSummary) -> String {
     let took = took.map(|took| format!(" in {}", output::age(took))).unwrap_or_default();
     let tags = count(report.deleted, "tag");
     match report.result {
-        _ if report.dry_run => text.push_str("Dry run: nothing was deleted.\n"),
+        _ if report.dry_run => text.push_str(&dry_sentence(report)),
         RunResult::Completed => text.push_str(&format!("Completed: {tags} deleted, {} kept{took}.\n", report.kept)),
         RunResult::NothingToDo => text.push_str("Nothing to do.\n"),
         RunResult::Unfinished => text

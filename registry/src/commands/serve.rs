@@ -79,7 +79,7 @@ pub struct Arguments {
     /// other: who can measure time can then learn that a blob exists.
     #[arg(long)]
     pub global_dedup: bool,
-    /// Memory for upload buffers; uploads beyond it wait.
+    /// Memory for upload buffers and bodies of pushed manifests; pushes beyond it wait.
     #[arg(long, value_name = "SIZE", default_value = "96Mi")]
     pub upload_memory: Quantity,
     /// How long running requests may go on after SIGTERM before they are cut.

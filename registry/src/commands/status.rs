@@ -102,12 +102,11 @@ fn says(object: &ObjectStatus, now: Timestamp) -> String {
             let mut parts = Vec::new();
             if let Some(last) = &status.last_run {
                 let when = ago(last.completion_time.as_ref().map(|time| time.0), now);
-                let dry = if last.dry_run { " (dry run)" } else { "" };
-                parts.push(format!(
-                    "last run {when} ago: {:?}, {} deleted{dry}",
-                    last.result,
-                    count(last.deleted, "tag")
-                ));
+                let what = match last.would_delete {
+                    Some(number) => format!("{} would go (dry run)", count(number, "tag")),
+                    None => format!("{} deleted", count(last.deleted, "tag")),
+                };
+                parts.push(format!("last run {when} ago: {:?}, {what}", last.result));
             }
             if let Some(next) = &status.next_run_time {
                 parts.push(format!("next run in {}", age(next.0.duration_since(now))));

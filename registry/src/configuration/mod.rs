@@ -115,12 +115,13 @@ impl Current {
     fn put_in_force(&self, loaded: Loaded, before: &Status) -> Result<Status, Vec<String>> {
         let Loaded { configuration, remarks, outcomes } = loaded;
         let revision = configuration.revision.clone();
-        self.outcomes.store(Arc::new(outcomes));
         if revision != before.revision {
+            // Everything that can fail comes before the first change: what is not in force has no outcomes either.
             let compiled = compiled(&configuration)?;
             self.compiled.store(Arc::new(compiled));
             self.document.store(Arc::new(configuration));
         }
+        self.outcomes.store(Arc::new(outcomes));
         Ok(Status { revision, problems: Vec::new(), remarks })
     }
 }
@@ -148,7 +149,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use berth_crds::configuration::{RepositoryEntry, Source as Origin};
-    use berth_crds::kinds::{Access, DeletionPolicy, Visibility};
+    use berth_crds::kinds::{Access, ConditionReason, DeletionPolicy, Protection, TagRule, Visibility};
+    use berth_crds::manifest::ObjectId;
 
     use super::*;
 
@@ -177,6 +179,32 @@ mod tests {
         let entry = RepositoryEntry { indexes, ..repository() };
         let configuration = Configuration::new([("team-a/shop".parse().unwrap(), entry)].into(), BTreeMap::new());
         Loaded::of(configuration)
+    }
+
+    #[test]
+    fn a_document_that_does_not_compile_changes_nothing() {
+        let current = Current::new(loaded(Indexes::Strict)).unwrap();
+        let before = current.status();
+        let rule = TagRule { name: "open".to_owned(), matching: vec!["(".to_owned()], rule: Protection::Protected };
+        let entry = RepositoryEntry { tags: vec![rule], ..repository() };
+        let configuration = Configuration::new([("team-a/shop".parse().unwrap(), entry)].into(), BTreeMap::new());
+        let object =
+            ObjectId { kind: "ContainerRepository", namespace: Some("team-a".to_owned()), name: "shop".to_owned() };
+        let outcomes = vec![Outcome {
+            object,
+            generation: None,
+            accepted: true,
+            reason: ConditionReason::Accepted,
+            message: String::new(),
+            warnings: Vec::new(),
+            repositories: Vec::new(),
+        }];
+        current.update(Ok(Loaded { configuration, remarks: Vec::new(), outcomes }));
+        let after = current.status();
+        assert!(!after.problems.is_empty());
+        assert_eq!(after.revision, before.revision);
+        assert_eq!(current.document().load().revision, before.revision);
+        assert!(current.outcomes().is_empty(), "outcomes of what is not in force: {:?}", current.outcomes());
     }
 
     #[test]

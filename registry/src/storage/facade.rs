@@ -13,7 +13,7 @@ use super::certificates::Certificates;
 use super::collector::notes::Notes;
 use super::id::{Id, Ids};
 use super::layout::Holding;
-use super::upload::buffers::Buffers;
+use super::upload::buffers::{Buffers, Room};
 use crate::store::{NewObject, Store, StoreError};
 
 /// What an operator may tune; the defaults are those of the command line.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub quarantine: Duration,
     /// Content deleted by a person or a policy stays restorable this long; replaces `grace` for it.
     pub undo: Duration,
-    /// Memory for upload buffers, in bytes; pushes wait for it, they do not fail.
+    /// Memory for upload buffers and bodies of manifests, in bytes; pushes wait for it, they do not fail.
     pub upload_memory: usize,
     /// Share large blobs between repositories whose members may not see each other. Saves space where tenants trust
     /// each other; elsewhere the time an upload takes would tell that somebody has the blob (amendment R11).
@@ -141,6 +141,12 @@ impl Storage {
 
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Counts `bytes` of a manifest's body against the memory of uploads until the answer is dropped. Waits for room;
+    /// pushing a manifest takes no further memory, so whoever has it can go on to the end.
+    pub async fn reserve(&self, bytes: usize) -> Room {
+        self.inner.buffers.reserve(bytes).await
     }
 
     /// Waits for the work that went on after answers, and writes what was noted for review.

@@ -29,3 +29,4 @@ pub use api::*;
 pub use collector::{Class, Collected, Finding, FsckReport};
 pub use facade::{Settings, Storage};
 pub use id::{Id, Ids};
+pub use upload::buffers::Room;

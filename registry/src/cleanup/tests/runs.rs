@@ -91,7 +91,8 @@ async fn a_dry_run_plans_and_deletes_nothing_also_when_the_policy_asks_for_it() 
         let runs = runs(&site, text);
         let report = report(&runs, Start { dry_run, ..start("dry") }).await;
         assert!(report.dry_run);
-        assert_eq!((report.deleted, site.tags().await.len()), (0, 2));
+        assert_eq!((report.deleted, report.would_delete, site.tags().await.len()), (0, Some(1), 2));
+        assert_eq!((report.repositories[0].deleted, report.repositories[0].would_delete), (0, Some(1)));
         let plan = runs.plan(&"dry".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(plan.summary.delete, 1);
     }

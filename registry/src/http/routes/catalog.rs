@@ -1,10 +1,15 @@
 //! `GET /v2/_catalog`: the images that the caller may list.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
+use berth_crds::name::{ImageName, RepositoryName};
+use futures::future::try_join_all;
 use http::header::LINK;
 use http::request::Parts;
 use serde_json::json;
 
+use crate::auth::Caller;
 use crate::http::api::{self, Api};
 use crate::http::error::Problem;
 use crate::http::page::{self, PageRequest};
@@ -12,6 +17,8 @@ use crate::http::query::Query;
 
 /// Most images of one page.
 const PAGE: usize = 1000;
+/// Images whose visibility is decided at once: each may be a question to the identity service.
+const DECISIONS: usize = 16;
 
 /// Images in path order, those out of the caller's sight left out.
 pub(in crate::http) async fn get(api: &Api, parts: &Parts) -> Result<Response, Problem> {
@@ -21,19 +28,23 @@ pub(in crate::http) async fn get(api: &Api, parts: &Parts) -> Result<Response, P
     let mut images: Vec<String> = Vec::new();
     let mut position = wanted.last.clone();
     let mut more = wanted.limit > 0;
+    // Images of one repository are seen by the same people: one decision for all of them.
+    let mut decided: BTreeMap<RepositoryName, bool> = BTreeMap::new();
     while more && images.len() < wanted.limit {
         let found = api.storage.images(position.as_deref(), PAGE).await?;
         more = found.more;
-        for image in found.items {
+        position = found.items.last().map(ToString::to_string).or(position);
+        for few in found.items.chunks(DECISIONS) {
             if images.len() == wanted.limit {
-                // One more is there; whether the caller may see it is for the next page.
+                // More are there; whether the caller may see them is for the next page.
                 more = true;
                 break;
             }
-            position = Some(image.to_string());
-            if api.access.listable(&caller, &image).await? {
-                images.push(image.to_string());
-            }
+            decide(api, &caller, few, &mut decided).await?;
+            let mut seen = few.iter().filter(|image| decided.get(image.repository()) == Some(&true));
+            let room = wanted.limit - images.len();
+            images.extend(seen.by_ref().take(room).map(ToString::to_string));
+            more |= seen.next().is_some();
         }
     }
     let link = images
@@ -45,4 +56,23 @@ pub(in crate::http) async fn get(api: &Api, parts: &Parts) -> Result<Response, P
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
+}
+
+/// Decides side by side about the repositories of some images, as far as that was not done before.
+async fn decide(
+    api: &Api,
+    caller: &Caller,
+    images: &[ImageName],
+    decided: &mut BTreeMap<RepositoryName, bool>,
+) -> Result<(), Problem> {
+    let open: BTreeMap<&RepositoryName, &ImageName> = images
+        .iter()
+        .map(|image| (image.repository(), image))
+        .filter(|(repository, _)| !decided.contains_key(*repository))
+        .collect();
+    let answers = open.into_iter().map(async |(repository, image)| {
+        Ok::<_, Problem>((repository.clone(), api.access.listable(caller, image).await?))
+    });
+    decided.extend(try_join_all(answers).await?);
+    Ok(())
 }

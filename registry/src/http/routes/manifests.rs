@@ -16,7 +16,7 @@ use crate::http::api::{self, Api, Asked, DOCKER_CONTENT_DIGEST};
 use crate::http::error::{Code, Problem};
 use crate::http::{body, warning};
 use crate::oci::media_type;
-use crate::storage::{DeleteError, ManifestPush, Reference, StoredManifest, TagPush};
+use crate::storage::{DeleteError, ManifestPush, Reference, Room, StoredManifest, TagPush};
 
 /// Largest manifest, in bytes: what clients accept as well.
 const LIMIT: usize = 4 * 1024 * 1024;
@@ -57,7 +57,7 @@ pub(in crate::http) async fn push(api: &Api, asked: &Asked, reference: &str, bod
         Reference::Digest(_) => None,
     };
     let tags = guarded(api, asked, &caller, tag.into_iter().chain(&named)).await?;
-    let bytes = read(asked, body).await?;
+    let (bytes, room) = read(api, asked, body).await?;
     let digest = match target {
         Reference::Digest(digest) => digest,
         Reference::Tag(_) => sha256(&bytes),
@@ -70,7 +70,12 @@ pub(in crate::http) async fn push(api: &Api, asked: &Asked, reference: &str, bod
         lenient: api.configuration.accepts_missing_children(asked.image.repository()),
     };
     let (storage, image) = (api.storage.clone(), asked.image.clone());
-    let pushed = api.to_the_end(async move { storage.push_manifest(&image, push).await }).await??;
+    let push = async move {
+        let pushed = storage.push_manifest(&image, push).await;
+        drop(room);
+        pushed
+    };
+    let pushed = api.to_the_end(push).await??;
 
     let mut response = api::created(&format!("/v2/{}/manifests/{}", asked.image, pushed.digest), &pushed.digest);
     let headers = response.headers_mut();
@@ -191,13 +196,14 @@ async fn guarded(
     Ok(pushes)
 }
 
-async fn read(asked: &Asked, body: Body) -> Result<Bytes, Problem> {
+/// The body, once there is memory for it: many pushes at once wait, as those of blobs do.
+async fn read(api: &Api, asked: &Asked, body: Body) -> Result<(Bytes, Room), Problem> {
     let too_large = || Problem::manifest_too_large(LIMIT);
-    if body::declared_length(&asked.parts.headers).is_some_and(|length| length > LIMIT as u64) {
-        return Err(too_large());
-    }
+    let declared = body::declared_length(&asked.parts.headers);
+    let most = declared.map_or(Some(LIMIT), |length| usize::try_from(length).ok().filter(|length| *length <= LIMIT));
+    let room = api.storage.reserve(most.ok_or_else(too_large)?).await;
     let bytes = body::read(body, LIMIT).await.map_err(|cause| Problem::manifest_cut(&cause))?;
-    bytes.ok_or_else(too_large)
+    Ok((bytes.ok_or_else(too_large)?, room))
 }
 
 fn content_type(headers: &HeaderMap) -> String {

@@ -24,6 +24,26 @@ async fn the_catalog_shows_what_the_caller_may_list_in_pages() {
         assert_eq!(answer.header("link"), link, "{who} {query}");
         assert_eq!(answer.header("content-type"), "application/json");
     }
+    // More images than are decided at once, of one repository and of one that a guest does not see.
+    let mut all: Vec<String> = (0..40).map(|number| format!("team-a/open/i{number:02}")).collect();
+    for image in &all {
+        bed.push_image(image, "x", "a").await;
+        bed.push_image(&image.replace("open", "shop"), "x", "a").await;
+    }
+    all.insert(0, "team-a/open".to_owned());
+    let mut seen: Vec<String> = Vec::new();
+    let mut path = "/v2/_catalog?n=7".to_owned();
+    loop {
+        let answer = bed.send(get(&path).by("guest")).await;
+        let page: Vec<String> = serde_json::from_value(answer.json()["repositories"].clone()).unwrap();
+        seen.extend(page);
+        let link = answer.header("link");
+        if link.is_empty() {
+            break;
+        }
+        path = link[1..link.find('>').unwrap()].to_owned();
+    }
+    assert_eq!(seen, all);
     bed.send(get("/v2/_catalog?n=x")).await.assert_error(400, "UNSUPPORTED", "is not a page size");
     let challenge = bed.send(get("/v2/_catalog").by_nobody()).await;
     challenge.assert_error(401, "UNAUTHORIZED", "");

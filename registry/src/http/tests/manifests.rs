@@ -222,6 +222,23 @@ async fn a_tag_goes_alone_and_a_manifest_with_its_tags() {
     }
 }
 
+/// Everything runs on one thread over a store that answers at once: a push that does not wait is over after a few rounds.
+#[tokio::test]
+async fn a_push_waits_for_memory_before_its_body_is_read() {
+    let bed = Bed::new().await;
+    let room = bed.storage.reserve(usize::MAX).await;
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).to_string();
+    let mut push = Box::pin(bed.push_manifest("team-a/shop", "x", OCI_INDEX, index.as_bytes()));
+    for _ in 0..1000 {
+        assert!(futures::poll!(&mut push).is_pending(), "pushed without memory");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bed.objects(), 0);
+    drop(room);
+    assert_eq!(push.await.status, StatusCode::CREATED);
+    assert!(futures::FutureExt::now_or_never(bed.storage.reserve(usize::MAX)).is_some(), "all of it came back");
+}
+
 #[tokio::test]
 async fn a_manifest_that_an_index_lists_stays() {
     let bed = Bed::new().await;

@@ -88,6 +88,7 @@ impl Authority for Members {
 /// A registry in process.
 struct Bed {
     router: Router,
+    storage: Storage,
     store: MemoryStore,
     tasks: TaskTracker,
 }
@@ -114,10 +115,10 @@ impl Bed {
         };
         let access = Arc::new(Access::new(rules, keys, configuration.document(), Arc::new(Members), clock));
         let tasks = TaskTracker::new();
-        let api = Api { storage, access: Arc::clone(&access), configuration, tasks: tasks.clone() };
+        let api = Api { storage: storage.clone(), access: Arc::clone(&access), configuration, tasks: tasks.clone() };
         let http = HttpMetrics::register(&mut metrics::registry());
         let beside = auth::token_router(access).route("/panic", axum::routing::get(panics));
-        Self { router: router(api, beside, http), store, tasks }
+        Self { router: router(api, beside, http), storage, store, tasks }
     }
 
     /// Sends a request as `developer`, who may push to `team-a`.

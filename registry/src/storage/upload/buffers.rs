@@ -39,11 +39,14 @@ impl Buffers {
 
     /// A buffer of `capacity` bytes, when there is room for it.
     pub(super) async fn acquire(&self, capacity: usize) -> Buffer {
-        let permit = Arc::clone(&self.permits)
-            .acquire_many_owned(self.permits_for(capacity))
-            .await
-            .expect("the semaphore is never closed");
+        let Room(permit) = self.reserve(capacity).await;
         self.fill(capacity, permit)
+    }
+
+    /// Room for `bytes` bytes that somebody else keeps, when there is that much.
+    pub(in crate::storage) async fn reserve(&self, bytes: usize) -> Room {
+        let permit = Arc::clone(&self.permits).acquire_many_owned(self.permits_for(bytes)).await;
+        Room(permit.expect("the semaphore is never closed"))
     }
 
     /// A buffer of `capacity` bytes if there is room right now.
@@ -72,6 +75,11 @@ impl Buffers {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+/// Memory that is counted as used until this is dropped. Whoever holds it asks for no more.
+#[derive(Debug)]
+#[must_use = "the memory is free again once this is dropped"]
+pub struct Room(OwnedSemaphorePermit);
 
 /// A buffer being filled.
 #[derive(Debug)]
