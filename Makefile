@@ -47,7 +47,7 @@ test: ## Check everything: format, lints, dependencies, tests. S3=minio for a se
 	@tests/tools/test
 
 .PHONY: crds
-crds: ## Write the generated definitions and examples anew
+crds: ## Write the generated definitions, examples and field reference anew
 	cargo run --quiet --bin crdgen
 
 .PHONY: fmt

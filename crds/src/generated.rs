@@ -1,6 +1,6 @@
 //! The generated files of the repository, so that a program can write them and a test can compare them.
 
-use crate::{access, samples, schema};
+use crate::{access, reference, samples, schema};
 
 /// What `crdgen` writes: paths from the root of the repository, with their text.
 pub fn files() -> Vec<(String, String)> {
@@ -12,7 +12,8 @@ pub fn files() -> Vec<(String, String)> {
         let texts: Vec<String> = documents.iter().map(schema::to_yaml).collect();
         (path, texts.join("---\n"))
     });
-    definitions.chain(roles).chain(samples::files()).collect()
+    let reference = ("docs/fields.md".to_owned(), reference::page());
+    definitions.chain(roles).chain(samples::files()).chain([reference]).collect()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod name;
 pub mod pattern;
 pub mod problem;
 pub mod quantity;
+mod reference;
 pub mod samples;
 pub mod schedule;
 pub mod schema;

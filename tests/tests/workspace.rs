@@ -9,6 +9,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// The files that git knows, as paths from the root.
+fn files() -> Vec<String> {
+    let files = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output().unwrap();
+    assert!(files.status.success(), "this test reads the files that git knows");
+    String::from_utf8(files.stdout).unwrap().split_terminator('\0').map(str::to_owned).collect()
+}
+
 /// Names of crates in a `cargo tree` of normal dependencies.
 fn tree(arguments: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
@@ -54,15 +61,13 @@ fn nothing_depends_on_the_operator_or_on_the_tests() {
 
 #[test]
 fn nothing_is_left_half_done() {
-    let files = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output().unwrap();
-    assert!(files.status.success(), "this test reads the files that git knows");
     // In two halves, so that this file does not accuse itself.
     let marks = [["to", "do!"].concat(), ["unimple", "mented!"].concat(), ["not", " yet"].concat()];
     let mut found = Vec::new();
     let mut read = 0;
-    for name in String::from_utf8(files.stdout).unwrap().split_terminator('\0') {
+    for name in files() {
         // Binary files, and those deleted in the work tree, hold no sentences.
-        let Ok(text) = std::fs::read_to_string(root().join(name)) else { continue };
+        let Ok(text) = std::fs::read_to_string(root().join(&name)) else { continue };
         read += 1;
         for (number, line) in (1..).zip(text.lines()) {
             if marks.iter().any(|mark| line.contains(mark)) {
@@ -72,4 +77,45 @@ fn nothing_is_left_half_done() {
     }
     assert!(read > 20, "only {read} files were read");
     assert!(found.is_empty(), "unfinished work:\n{}", found.join("\n"));
+}
+
+/// Where the links of a Markdown text point to, those to other sites and what looks like one in code left out.
+fn links(text: &str) -> Vec<String> {
+    let prose: Vec<&str> = text.split('`').step_by(2).collect();
+    let prose = prose.join("`");
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+}
+
+/// The anchors that headings of a Markdown text get.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let anchor = |heading: &str| -> String {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn no_link_of_the_documentation_is_dead() {
+    let mut dead = Vec::new();
+    let mut followed = 0;
+    for page in files().into_iter().filter(|name| name.ends_with(".md")) {
+        let Ok(text) = std::fs::read_to_string(root().join(&page)) else { continue };
+        for link in links(&text) {
+            followed += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target =
+                if path.is_empty() { root().join(&page) } else { root().join(&page).parent().unwrap().join(path) };
+            let has_anchor = || std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor));
+            if !target.exists() || (!anchor.is_empty() && !has_anchor()) {
+                dead.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    assert!(followed > 30, "only {followed} links were found");
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
 }

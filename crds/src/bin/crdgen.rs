@@ -1,5 +1,6 @@
 //! Rewrites every generated file of the repository: the definitions under `crds/manifests/`, the roles under
-//! `charts/berth/files/` and the examples under `examples/`. Tests compare the committed files with what this program would write.
+//! `charts/berth/files/`, the examples under `examples/` and the reference of all fields, `docs/fields.md`. Tests compare
+//! the committed files with what this program would write.
 //!
 //! `cargo run -p berth-crds --bin crdgen`
 

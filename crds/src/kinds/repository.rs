@@ -102,7 +102,8 @@ pub struct TagRule {
     #[x_kube(merge_strategy = ListMerge::Set, validation = Rule::new(grammar::PATTERNS_RULE).message("every pattern must be RE2"))]
     pub matching: Vec<String>,
     /// Protected: only who holds the verb on containerrepositories/protectedtags may push or delete such a tag.
-    /// Immutable: the tag can be created, but nobody may move or delete it.
+    /// Immutable: the tag can be created, but nobody may move or delete it; the tags that cosign keeps beside an image
+    /// (sha256-<hash>.sig, .att, .sbom) stay movable, because every further signature moves them.
     pub rule: Protection,
 }
 
