@@ -9,6 +9,7 @@
 //! | [`oci`] | what manifests say |
 //! | [`configuration`] | the objects in force, followed as they change |
 //! | [`cleanup`] | runs of cleanup policies, and their schedule |
+//! | [`control`] | what the operator beside it asks: `control.sock` |
 //! | [`commands`], [`args`] | the binary |
 //! | [`admin`], [`metrics`], [`telemetry`] | what its operator sees |
 
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod cleanup;
 pub mod commands;
 pub mod configuration;
+pub mod control;
 pub mod http;
 pub mod metrics;
 pub mod oci;

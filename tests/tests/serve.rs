@@ -110,6 +110,8 @@ async fn a_start_that_cannot_work_ends_with_a_code_and_a_sentence() {
         (vec!["--manifests", manifests, "--users", "/does/not/exist"], 78, "/does/not/exist"),
         (vec!["--manifests", manifests, "--users", users, "--identity", "unix:x"], 78, "cannot be used with"),
         (vec!["--manifests", manifests, "--identity", "/run/x.sock"], 78, "write unix:PATH"),
+        (vec!["--manifests", manifests, "--control", "unix:x"], 78, "with --manifests the files decide alone"),
+        (vec!["--config", "x", "--control", "/run/x.sock"], 78, "write unix:PATH"),
         (vec!["--manifests", manifests, "--grace", "1m"], 78, "--allow-short-grace"),
         (vec!["--manifests", manifests, "--quarantine", "0s"], 78, "--allow-short-grace"),
         (vec!["--manifests", manifests, "--undo", "9m"], 78, "--allow-short-grace"),

@@ -13,10 +13,14 @@ use berth_crds::cleanup::{InUseRecord, InventoryImage};
 use berth_crds::digest::Digest;
 use berth_crds::name::{ImageName, TagName};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::names::ClusterName;
 use crate::storage::{ManifestKind, Reference, Storage, TagRecord};
-use crate::store::{Store, StoreError, list_all, read_all};
+use crate::store::{NewObject, Store, StoreError, list_all, read_all};
+
+/// Where the records are.
+const RECORDS: &str = "meta/in-use/";
 
 /// Older records say nothing about now.
 const FRESH: SignedDuration = SignedDuration::from_hours(1);
@@ -40,11 +44,38 @@ pub(crate) struct InUse {
     anywhere: BTreeSet<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Recorded {
     recorded_at: Timestamp,
     references: Vec<String>,
+}
+
+/// Records what the workloads of a cluster used at `recorded_at`, in the place of an older record. A newer one stays,
+/// and its time is returned: a leader that was replaced does not take back what its successor has written. (Two that
+/// write at the same moment may leave the older record, until the next one minutes later.)
+///
+/// # Errors
+/// When the store fails; whether the record was written is unknown then, and it may be written again.
+pub async fn record(
+    store: &dyn Store,
+    cluster: &ClusterName,
+    recorded_at: Timestamp,
+    references: Vec<String>,
+) -> Result<Option<Timestamp>, StoreError> {
+    let key = format!("{RECORDS}{cluster}");
+    if let Some(object) = store.get(&key, None).await? {
+        let text = read_all(object.body).await?;
+        // One that cannot be read stops every cleanup: a good one mends that.
+        if let Ok(stored) = serde_json::from_slice::<Recorded>(&text)
+            && stored.recorded_at > recorded_at
+        {
+            return Ok(Some(stored.recorded_at));
+        }
+    }
+    let text = serde_json::to_vec(&Recorded { recorded_at, references }).expect("times and texts always serialise");
+    store.put(&key, NewObject::bytes(text)).await?;
+    Ok(None)
 }
 
 impl InUse {
@@ -57,7 +88,7 @@ impl InUse {
             return Ok(Self { record: InUseRecord::NoCluster, ..Self::default() });
         }
         let mut in_use = Self { record: InUseRecord::Unknown, ..Self::default() };
-        let records = list_all(store, "meta/in-use/").await?;
+        let records = list_all(store, RECORDS).await?;
         let mut fresh = !records.is_empty();
         for entry in records {
             let Some(object) = store.get(&entry.key, None).await? else { continue };

@@ -34,8 +34,8 @@ mod tests;
 use std::time::Duration;
 
 pub use execute::{Permit, planned};
-pub use in_use::Clusters;
-pub use names::{PolicyName, PolicyNameError, RunId, RunIdError};
+pub use in_use::{Clusters, record as record_in_use};
+pub use names::{ClusterName, ClusterNameError, PolicyName, PolicyNameError, RunId, RunIdError};
 pub use run::{Runs, Start, StartError};
 pub use schedule::Scheduler;
 pub use state::{Phase, RunFailure, RunState};

@@ -1,4 +1,4 @@
-//! Names of policies and runs, parsed once: each is a segment of a key and of a URL as it stands.
+//! Names of policies, runs and clusters, parsed once: each is a segment of a key and of a URL as it stands.
 
 use std::fmt;
 use std::str::FromStr;
@@ -127,6 +127,42 @@ impl FromStr for RunId {
     }
 }
 
+/// Tells clusters apart that share a registry, such as the UID of `kube-system`.
+///
+/// Invariant: 1 to [`ClusterName::MAX_LENGTH`] lower-case letters, digits and hyphens.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// Longest name, in characters.
+    pub const MAX_LENGTH: usize = 63;
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that names no cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" cannot name a cluster: use 1 to {max} lower-case letters, digits and hyphens, such as the UID of kube-system",
+    max = ClusterName::MAX_LENGTH
+)]
+pub struct ClusterNameError(String);
+
+impl FromStr for ClusterName {
+    type Err = ClusterNameError;
+
+    fn from_str(text: &str) -> Result<Self, ClusterNameError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (1..=Self::MAX_LENGTH).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClusterNameError(text.chars().take(Self::MAX_LENGTH + 1).collect()))
+        }
+    }
+}
+
 macro_rules! text_value {
     ($type:ty) => {
         impl fmt::Display for $type {
@@ -153,6 +189,7 @@ macro_rules! text_value {
 }
 text_value!(PolicyName);
 text_value!(RunId);
+text_value!(ClusterName);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -176,6 +213,16 @@ mod tests {
         }
         for text in ["", ".", "..", "-a", "a/b", "a b", "ä", "a!", &"a".repeat(201)] {
             assert!(text.parse::<RunId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_named_by_one_segment() {
+        for text in ["a", "0f2c3b1e-7c1d-4a52-9f7e-5f3f0c1d2e3f", &"a".repeat(63)] {
+            assert_eq!(text.parse::<ClusterName>().unwrap().as_str(), text);
+        }
+        for text in ["", "A", "a.b", "a/b", "..", "ä", &"a".repeat(64)] {
+            assert!(text.parse::<ClusterName>().is_err(), "{text}");
         }
     }
 

@@ -22,13 +22,14 @@ use crate::auth::identity::IdentityService;
 use crate::auth::{Access, Clock, Keys, ServiceName, TrustedProxies, UsersAuthority, UsersFile, token_router};
 use crate::cleanup::{Clusters, Runs, Scheduler, Status, StatusPlace};
 use crate::configuration::{Current, Source};
+use crate::control::{Control, Socket};
 use crate::http::Api;
 use crate::http::rest::Rest;
 use crate::http::server::Server;
 use crate::metrics::HttpMetrics;
 use crate::storage::Storage;
 use crate::store::{Store, probe};
-use crate::{auth, configuration, http, metrics, storage, telemetry};
+use crate::{auth, configuration, control, http, metrics, storage, telemetry};
 
 /// Flags of `registry serve`.
 #[derive(Debug, Args)]
@@ -57,6 +58,9 @@ pub struct Arguments {
     /// Socket of the operator's identity service, unix:PATH.
     #[arg(long, value_name = "unix:PATH")]
     pub identity: Option<String>,
+    /// Socket to answer the operator on, unix:PATH. Only with --config.
+    #[arg(long, value_name = "unix:PATH")]
+    pub control: Option<control::Place>,
     /// Whether due cleanup policies run by themselves. With --config the operator starts them.
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub schedule: Switch,
@@ -108,6 +112,12 @@ const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
 /// away or an address is taken.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let level = telemetry::init(&arguments.log_level).map_err(Failure::invalid)?;
+    if arguments.control.is_some() && arguments.config.is_none() {
+        return Err(Failure::invalid(
+            "--control is for the operator that writes --config FILE: with --manifests the files decide alone, and a \
+             second voice could remove what they name; leave --control out",
+        ));
+    }
     let settings = storage_settings(&arguments)?;
     let clock = Clock::system();
     let authority = authority(&arguments, &clock).await?;
@@ -151,6 +161,14 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     tracing::info!(address = %clients.address(), storage = %arguments.storage, "listening");
 
     let stop = CancellationToken::new();
+    let socket = match &arguments.control {
+        Some(place) => {
+            let control = Control { api: api.clone(), runs: runs.clone(), stop: stop.clone() };
+            let socket = Socket::serve(place.clone(), control::router(control), stop.clone()).await;
+            Some(socket.map_err(|error| Failure::temporary(format!("--control: {error}")))?)
+        }
+        None => None,
+    };
     let background = TaskTracker::new();
     let (collector, collect) = (storage.clone(), stop.clone());
     background.spawn(async move { collector.run_collector(collect.cancelled()).await });
@@ -178,6 +196,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     runs.stop().await;
     drain(clients, &api, arguments.drain.into()).await;
     background.wait().await;
+    if let Some(socket) = socket {
+        socket.end(Duration::from_secs(1)).await;
+    }
     operators.drain(Duration::from_secs(1)).await;
     if let Err(error) = storage.close().await {
         tracing::warn!(%error, "what was noted for review is lost; the next fsck finds it");

@@ -7,7 +7,7 @@
 use std::str::FromStr as _;
 
 use berth_crds::digest::{Algorithm, Digest};
-use berth_crds::name::{ImageName, TagName};
+use berth_crds::name::{ImageName, RepositoryName, TagName};
 
 use super::api::ManifestKind;
 use super::id::Id;
@@ -90,6 +90,11 @@ fn from_base36(text: &str) -> Option<u64> {
 /// `r/<R>!/`, everything of one image but its holdings.
 pub(super) fn image(image: &ImageName) -> String {
     format!("r/{}!/", folder(image))
+}
+
+/// `r/<namespace>!<name>!`, with which every image of a repository begins, at it and below, and no other.
+pub(super) fn images_of(repository: &RepositoryName) -> String {
+    format!("{IMAGES}{}!", repository.as_str().replace('/', "!"))
 }
 
 /// The image of a key (or folder) below `r/`.

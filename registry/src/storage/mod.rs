@@ -5,7 +5,7 @@
 //! nothing here takes a lock, trusts a clock or needs a conditional write for safety.
 //!
 //! [`Storage`] is the one door; each room adds its methods to it: [`upload`], [`blobs`], [`manifest`], [`tags`],
-//! [`images`] and [`collector`]. [`layout`] alone knows what keys look like.
+//! [`images`], [`purge`] and [`collector`]. [`layout`] alone knows what keys look like.
 
 mod api;
 mod blobs;
@@ -19,6 +19,7 @@ mod images;
 mod layout;
 mod listed;
 mod manifest;
+mod purge;
 mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -29,4 +30,5 @@ pub use api::*;
 pub use collector::{Class, Collected, Finding, FsckReport};
 pub use facade::{Settings, Storage};
 pub use id::{Id, Ids};
+pub use purge::PurgedImage;
 pub use upload::buffers::Room;

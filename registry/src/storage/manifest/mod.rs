@@ -18,6 +18,8 @@ use super::layout::{self, ManifestKey, Mentions};
 use crate::oci::Manifest;
 use crate::store::{Entry, NewObject, StoreError, list_all};
 
+pub(super) use delete::Listing;
+
 /// A manifest about to become an instance: its bytes and what they say.
 pub(super) struct Parsed {
     pub(super) stored: Arc<StoredManifest>,
