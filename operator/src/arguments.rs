@@ -1,6 +1,7 @@
 //! The command line of the `operator` binary (DESIGN §7).
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use berth_crds::kinds::SYSTEM_NAMESPACE;
@@ -63,6 +64,17 @@ pub(crate) struct Run {
     /// registry's --service.
     #[arg(long, value_name = "NAME", default_value = "registry.berth.dev")]
     pub(crate) audience: String,
+    /// Image with the registry binary, for cleanup Jobs. Without it there are none, and no policy
+    /// runs by itself.
+    #[arg(long, value_name = "IMAGE", requires = "registry_url")]
+    pub(crate) registry_image: Option<String>,
+    /// Address under which the Pods of cleanup Jobs reach the registry, such as
+    /// http://berth.berth-system.svc:5000.
+    #[arg(long, value_name = "URL", requires = "registry_image")]
+    pub(crate) registry_url: Option<String>,
+    /// Most cleanup Jobs that run at once; the others wait, and the oldest is next.
+    #[arg(long, value_name = "NUMBER", default_value = "2")]
+    pub(crate) max_concurrent_runs: NonZeroUsize,
     /// Address for /healthz and /readyz. Port 0 takes a free one and logs it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002")]
     pub(crate) admin: SocketAddr,

@@ -15,7 +15,7 @@ use crate::arguments::Run;
 use crate::configuration::{Compiler, follow_registry};
 use crate::control::Control;
 use crate::exit::{Exit, Failure};
-use crate::leader::Leader;
+use crate::leader::{CleanupSettings, Leader};
 use crate::watching::Observed;
 use crate::{admin, identity, replica};
 
@@ -61,6 +61,7 @@ async fn serve(arguments: Run) -> Result<Exit, Failure> {
         pod: arguments.pod.clone(),
         service: arguments.service.clone(),
         address: arguments.address.clone(),
+        cleanup: cleanup_settings(&arguments),
         observed: observed.clone(),
         state: state.subscribe(),
     };
@@ -101,6 +102,21 @@ async fn serve(arguments: Run) -> Result<Exit, Failure> {
     );
     served.map(|_| Exit::Done).map_err(|error| {
         Failure::temporary(format!("{} or --admin {} cannot be served: {error}", socket.display(), arguments.admin))
+    })
+}
+
+/// What cleanup Jobs are made with, if they can be made.
+fn cleanup_settings(arguments: &Run) -> Option<CleanupSettings> {
+    let (Some(image), Some(registry)) = (arguments.registry_image.clone(), arguments.registry_url.clone()) else {
+        tracing::warn!("without --registry-image and --registry-url there are no CronJobs: no policy runs by itself");
+        return None;
+    };
+    Some(CleanupSettings {
+        image,
+        registry,
+        audience: arguments.audience.clone(),
+        namespace: arguments.namespace.clone(),
+        max_concurrent_runs: arguments.max_concurrent_runs.get(),
     })
 }
 

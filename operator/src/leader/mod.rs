@@ -3,9 +3,12 @@
 //! Losing the Lease stops these tasks only; watching, compiling and answering the registry go on (DESIGN §1).
 
 mod claim;
+mod cleanup;
 mod election;
 mod replicas;
 mod statuses;
+
+use std::collections::BTreeMap;
 
 use kube::Client;
 use tokio::sync::watch;
@@ -13,7 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::configuration::State;
 use crate::watching::Observed;
+use cleanup::Cleanup;
 use statuses::Statuses;
+
+pub(crate) use cleanup::Settings as CleanupSettings;
+
+/// Owner of the fields that a leader writes.
+const MANAGER: &str = "berth-operator";
 
 /// What a leader needs.
 pub(crate) struct Leader {
@@ -22,6 +31,8 @@ pub(crate) struct Leader {
     pub(crate) pod: String,
     pub(crate) service: String,
     pub(crate) address: Option<String>,
+    /// `None`: there is no image to make Jobs of, and policies run only when somebody runs them.
+    pub(crate) cleanup: Option<CleanupSettings>,
     pub(crate) observed: Observed,
     pub(crate) state: watch::Receiver<Option<State>>,
 }
@@ -51,16 +62,30 @@ impl Leader {
 
     async fn act(&self, term: &CancellationToken) {
         let replicas = watch::Sender::new(Vec::new());
+        let runs = watch::Sender::new(BTreeMap::new());
+        let cleanup = self.cleanup.clone().map(|settings| Cleanup {
+            client: self.client.clone(),
+            observed: self.observed.clone(),
+            state: self.state.clone(),
+            settings,
+            runs: runs.clone(),
+        });
         let statuses = Statuses {
             client: self.client.clone(),
             observed: self.observed.clone(),
             state: self.state.clone(),
             replicas: replicas.subscribe(),
+            runs: runs.subscribe(),
             address: self.address.clone(),
         };
         tokio::join!(
             replicas::follow(self.client.clone(), &self.namespace, &self.service, &replicas, term),
             statuses.run(term),
+            async {
+                if let Some(cleanup) = cleanup {
+                    cleanup.run(term).await;
+                }
+            },
         );
     }
 }

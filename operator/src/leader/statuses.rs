@@ -1,6 +1,6 @@
 //! Writes the statuses of all objects: whenever anything they are made of changes, each that differs from what is there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -16,13 +16,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::MANAGER;
 use crate::configuration::State;
 use crate::index::{Kept, Key, Shelf};
-use crate::status::{Replica, View, policy_status, repository_status, unreadable_status, visibility_status};
+use crate::status::{LastRun, Replica, View, policy_status, repository_status, unreadable_status, visibility_status};
 use crate::watching::Observed;
 
-/// Owner of the fields of a status.
-const MANAGER: &str = "berth-operator";
 /// Changes that come together are written together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// Requests in the air at once.
@@ -46,6 +45,7 @@ pub(super) struct Statuses {
     pub(super) observed: Observed,
     pub(super) state: watch::Receiver<Option<State>>,
     pub(super) replicas: watch::Receiver<Vec<Replica>>,
+    pub(super) runs: watch::Receiver<BTreeMap<Key, LastRun>>,
     pub(super) address: Option<String>,
 }
 
@@ -78,6 +78,7 @@ impl Statuses {
                     _ = changes.changed() => {}
                     _ = self.state.changed() => {}
                     _ = self.replicas.changed() => {}
+                    _ = self.runs.changed() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
                 tokio::time::sleep(TOGETHER).await;
@@ -90,12 +91,14 @@ impl Statuses {
 
     fn due(&mut self, written: &mut HashMap<(&'static str, Key), Value>) -> Vec<Write> {
         let replicas = self.replicas.borrow_and_update().clone();
+        let runs = self.runs.borrow_and_update().clone();
         let Some(state) = self.state.borrow_and_update().clone() else { return Vec::new() };
         let index = self.observed.index();
         let view = View {
             index: &index,
             state: &state,
             replicas: &replicas,
+            runs: &runs,
             address: self.address.as_deref(),
             now: jiff::Timestamp::now(),
         };

@@ -7,6 +7,8 @@ mod policy;
 mod repository;
 mod visibility;
 
+use std::collections::BTreeMap;
+
 use berth_crds::configuration::Outcome;
 use berth_crds::kinds::ConditionReason;
 use berth_crds::kinds::conditions::{self, ConditionType};
@@ -21,7 +23,7 @@ use crate::configuration::State;
 use crate::index::{Index, Key, Watermark};
 
 pub(crate) use enforcement::{Enforcement, Replica};
-pub(crate) use policy::policy_status;
+pub(crate) use policy::{LastRun, policy_status};
 pub(crate) use repository::repository_status;
 pub(crate) use visibility::visibility_status;
 
@@ -31,6 +33,8 @@ pub(crate) struct View<'a> {
     pub(crate) index: &'a Index,
     pub(crate) state: &'a State,
     pub(crate) replicas: &'a [Replica],
+    /// Of each policy the last run whose Job is there.
+    pub(crate) runs: &'a BTreeMap<Key, LastRun>,
     /// Where clients reach the registry, such as `registry.example.com`.
     pub(crate) address: Option<&'a str>,
     pub(crate) now: Timestamp,

@@ -7,6 +7,39 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{View, set_conditions};
 use crate::index::{Kept, Key, Watermark};
+use jiff::Timestamp;
+
+/// What is known of a run that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LastRun {
+    /// When its Job was made, by the clock of the API server.
+    pub(crate) created: Timestamp,
+    pub(crate) summary: RunSummary,
+    /// Whether the run itself said how it ended: that is not replaced by what the Job alone tells.
+    pub(crate) told: bool,
+    /// What `summary` cannot say, such as why there is no report.
+    pub(crate) message: Option<String>,
+}
+
+impl LastRun {
+    pub(crate) fn ended(&self) -> Option<Timestamp> {
+        self.summary.completion_time.as_ref().map(|time| time.0)
+    }
+
+    /// Whether the status should say this instead of `before`. Jobs are forgotten sooner than a status, and may be left
+    /// from a policy of the same name.
+    fn is_news(&self, policy: &CleanupPolicy, before: Option<&RunSummary>) -> bool {
+        let of_this_policy = policy.metadata.creation_timestamp.as_ref().is_none_or(|time| time.0 <= self.created);
+        of_this_policy
+            && before.is_none_or(|before| {
+                if before.id == self.summary.id {
+                    self.told
+                } else {
+                    before.completion_time.as_ref().map(|time| time.0) <= self.ended()
+                }
+            })
+    }
+}
 
 /// `None` while what was compiled is an older state of the object: the next one is on its way.
 pub(crate) fn policy_status(key: &Key, kept: &Kept<CleanupPolicy>, view: &View<'_>) -> Option<CleanupPolicyStatus> {
@@ -16,13 +49,20 @@ pub(crate) fn policy_status(key: &Key, kept: &Kept<CleanupPolicy>, view: &View<'
     let own = Watermark { policies: kept.since, ..Watermark::default() };
     let enforcement = view.enforcement(own, outcome);
     let mut conditions = set_conditions(&before.conditions, outcome, kept.problem.as_deref(), &enforcement, view.now);
-    let (holds, reason, message) = last_run(before.last_run.as_ref());
+    let news = view.runs.get(key).filter(|run| run.is_news(object, before.last_run.as_ref()));
+    let last_run = news.map(|run| run.summary.clone()).or_else(|| before.last_run.clone());
+    // What was said of a run stays when its Job is gone.
+    let told = news.map_or_else(
+        || message_of(&before.conditions, ConditionType::LastRunSucceeded).filter(|_| last_run.is_some()),
+        |run| run.message.clone(),
+    );
+    let (holds, reason, message) = succeeded(last_run.as_ref());
     conditions::set(
         &mut conditions,
         ConditionType::LastRunSucceeded,
         holds,
         reason,
-        message,
+        told.unwrap_or(message),
         outcome.generation,
         view.now,
     );
@@ -34,8 +74,8 @@ pub(crate) fn policy_status(key: &Key, kept: &Kept<CleanupPolicy>, view: &View<'
     Some(CleanupPolicyStatus {
         observed_generation: outcome.generation,
         next_run_time: (outcome.accepted && !object.spec.suspend).then(|| next_run(key, object, view)).flatten(),
+        last_run,
         conditions,
-        ..before
     })
 }
 
@@ -50,13 +90,24 @@ fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     conditions.iter().any(|condition| condition.type_ == kind.as_str() && condition.status == "True")
 }
 
-fn last_run(run: Option<&RunSummary>) -> (Option<bool>, ConditionReason, String) {
+fn message_of(conditions: &[Condition], kind: ConditionType) -> Option<String> {
+    conditions.iter().find(|condition| condition.type_ == kind.as_str()).map(|condition| condition.message.clone())
+}
+
+fn succeeded(run: Option<&RunSummary>) -> (Option<bool>, ConditionReason, String) {
     let Some(run) = run else {
         return (None, ConditionReason::NeverRun, "no run has ended so far".to_owned());
     };
     let kept = run.kept;
     let deleted = run.deleted;
     match run.result {
+        RunResult::Completed | RunResult::Unfinished if run.dry_run => {
+            let would = run.would_delete.unwrap_or_default();
+            let message = format!("a dry run: {would} tags would have been deleted, {kept} kept");
+            let unfinished = run.result == RunResult::Unfinished;
+            let reason = if unfinished { ConditionReason::Unfinished } else { ConditionReason::Completed };
+            (Some(true), reason, message)
+        }
         RunResult::Completed => {
             (Some(true), ConditionReason::Completed, format!("{deleted} tags deleted, {kept} kept"))
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_crds::configuration::compile;
-use berth_crds::kinds::{CleanupPolicy, ContainerRepository, RegistryVisibility};
+use berth_crds::kinds::{CleanupPolicy, ContainerRepository, RegistryVisibility, RunResult};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::json;
@@ -16,6 +16,7 @@ use super::*;
 struct World {
     index: Index,
     state: State,
+    runs: BTreeMap<Key, LastRun>,
 }
 
 impl World {
@@ -45,12 +46,19 @@ impl World {
             compiled_at: watermark,
             watermark,
         };
-        Self { index, state }
+        Self { index, state, runs: BTreeMap::new() }
     }
 
     fn view<'a>(&'a self, replicas: &'a [Replica]) -> View<'a> {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
-        View { index: &self.index, state: &self.state, replicas, address: Some("registry.example.com"), now }
+        View {
+            index: &self.index,
+            state: &self.state,
+            replicas,
+            runs: &self.runs,
+            address: Some("registry.example.com"),
+            now,
+        }
     }
 }
 
@@ -113,6 +121,52 @@ fn a_policy_says_when_it_runs_next_unless_it_is_suspended() {
     let suspended = status(true);
     assert_eq!(suspended.next_run_time, None);
     assert_eq!(summary(&suspended.conditions)[3], "Ready=True Suspended");
+}
+
+/// A run of the policy whose Job was made, and ended, at this minute.
+fn run(id: &str, minute: u32, result: RunResult, told: bool, message: Option<&str>) -> LastRun {
+    let at: Timestamp = format!("2026-03-01T11:{minute:02}:00Z").parse().unwrap();
+    let summary = json!({"id": id, "startTime": at, "completionTime": at, "result": result, "deleted": 2, "kept": 3});
+    let summary = serde_json::from_value(summary).unwrap();
+    LastRun { created: at, summary, told, message: message.map(str::to_owned) }
+}
+
+#[test]
+fn the_last_run_stays_when_its_job_is_gone_and_a_better_account_of_it_replaces_a_worse() {
+    let mut world = World::new(false);
+    let replicas = [replica(5, 7, 8)];
+    let mut says = |runs: &[LastRun]| {
+        world.runs = runs.iter().map(|run| (key("nightly"), run.clone())).collect();
+        let kept = world.index.policies.get(&key("nightly")).unwrap();
+        let status = policy_status(&key("nightly"), kept, &world.view(&replicas)).unwrap();
+        let mut written = CleanupPolicy::clone(&kept.object);
+        let condition = status.conditions[2].clone();
+        let id = status.last_run.as_ref().map(|run| run.id.clone()).unwrap_or_default();
+        written.status = Some(status);
+        world.index.policies.take(Event::Apply(DeserializeGuard(Ok(written))));
+        format!("{id} {} {}: {}", condition.status, condition.reason, condition.message)
+    };
+    assert_eq!(says(&[]), " Unknown NeverRun: no run has ended so far");
+    let silent = run("a", 1, RunResult::Failed, false, Some("Job a failed"));
+    assert_eq!(says(std::slice::from_ref(&silent)), "a False Failed: Job a failed");
+    assert_eq!(says(&[]), "a False Failed: Job a failed", "its Job is gone");
+    let told = run("a", 1, RunResult::Completed, true, None);
+    assert_eq!(says(&[told]), "a True Completed: 2 tags deleted, 3 kept");
+    assert_eq!(says(&[silent]), "a True Completed: 2 tags deleted, 3 kept", "its Pod is gone");
+    let later = run("b", 2, RunResult::Failed, true, Some("no way"));
+    assert_eq!(says(&[later]), "b False Failed: no way");
+    assert_eq!(says(&[run("a", 1, RunResult::Completed, true, None)]), "b False Failed: no way", "an older run");
+}
+
+#[test]
+fn a_run_of_an_earlier_policy_of_the_same_name_is_not_this_ones() {
+    let mut world = World::new(false);
+    let mut younger = CleanupPolicy::clone(&world.index.policies.get(&key("nightly")).unwrap().object);
+    younger.metadata.creation_timestamp = Some(serde_json::from_value(json!("2026-03-01T11:30:00Z")).unwrap());
+    world.index.policies.take(Event::Apply(DeserializeGuard(Ok(younger))));
+    world.runs.insert(key("nightly"), run("a", 29, RunResult::Completed, true, None));
+    let kept = world.index.policies.get(&key("nightly")).unwrap();
+    assert_eq!(policy_status(&key("nightly"), kept, &world.view(&[])).unwrap().last_run, None);
 }
 
 #[test]
