@@ -29,12 +29,12 @@ demo-down: ## Stop the registry that the demo left running, and delete its data
 	@examples/demo/down
 
 .PHONY: cluster
-cluster: ## Start a Kubernetes control plane with our definitions, roles and admission policies
+cluster: ## Start a Kubernetes control plane, and Berth beside it, to try things with kubectl
 	@tests/tools/prepare test
 	@examples/cluster/up
 
 .PHONY: cluster-down
-cluster-down: ## Stop that control plane, and delete its data
+cluster-down: ## Stop all of that, and delete its data
 	@examples/cluster/down
 
 .PHONY: tools

@@ -5,6 +5,7 @@
 //! - [`s3_server`]: a real S3 server with a bucket (versitygw, or MinIO with `BERTH_S3=minio`)
 //! - [`proxy`]: stands between a registry and its S3 server; counts, delays, breaks
 //! - [`registry_process`]: the `registry` program, started, watched, stopped or killed
+//! - [`pod`]: a pod of Berth without a node: operator and registry, and the folder that they share
 //! - [`site`]: the objects and users of a registry
 //! - [`round_robin`]: a balancer without affinity in front of several registries
 //! - [`images`]: deterministic images, indexes and layers
@@ -21,6 +22,7 @@ pub mod command;
 pub mod control_plane;
 pub mod fake_s3;
 pub mod images;
+pub mod pod;
 pub mod process;
 pub mod proxy;
 pub mod registry_process;

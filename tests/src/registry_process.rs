@@ -3,7 +3,7 @@
 use crate::process::Process;
 use crate::site::Site;
 use crate::{s3_server, tools};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use tokio::process::Command;
 
@@ -11,8 +11,8 @@ use tokio::process::Command;
 #[derive(Clone, Debug)]
 pub struct Settings {
     storage: String,
-    manifests: PathBuf,
-    users: PathBuf,
+    /// Where the configuration and the users come from.
+    sources: Vec<String>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
 }
@@ -33,14 +33,27 @@ impl Settings {
         settings
     }
 
+    /// A registry on a folder, beside an operator: configured, asked and answered through the folder `shared`.
+    pub fn beside_operator(data: &Path, shared: &Path) -> Self {
+        let sources = vec![
+            "--config".to_owned(),
+            shared.join("config/current.json").display().to_string(),
+            "--identity".to_owned(),
+            format!("unix:{}", shared.join("identity.sock").display()),
+            "--control".to_owned(),
+            format!("unix:{}", shared.join("control.sock").display()),
+        ];
+        Self { storage: format!("dir:{}", data.display()), sources, environment: Vec::new(), arguments: Vec::new() }
+    }
+
     fn new(storage: String, site: &Site) -> Self {
-        Self {
-            storage,
-            manifests: site.manifests(),
-            users: site.users(),
-            environment: Vec::new(),
-            arguments: Vec::new(),
-        }
+        let sources = vec![
+            "--manifests".to_owned(),
+            site.manifests().display().to_string(),
+            "--users".to_owned(),
+            site.users().display().to_string(),
+        ];
+        Self { storage, sources, environment: Vec::new(), arguments: Vec::new() }
     }
 
     /// Adds command line arguments of `registry serve`.
@@ -77,10 +90,7 @@ impl Settings {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--storage", &self.storage])
-            .arg("--manifests")
-            .arg(&self.manifests)
-            .arg("--users")
-            .arg(&self.users)
+            .args(&self.sources)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start("the registry", command)?;

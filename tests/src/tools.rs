@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// A program that `make tools` builds from source, at the version its go.mod pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,29 +88,43 @@ pub fn installed(name: &str) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// It does not build.
 pub fn registry() -> anyhow::Result<PathBuf> {
-    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    if let Some(path) = std::env::var_os("BERTH_REGISTRY_BIN") {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    ours("registry", "BERTH_REGISTRY_BIN", &BUILT)
+}
+
+/// The `operator` program of this tree: `BERTH_OPERATOR_BIN`, or freshly built.
+///
+/// # Errors
+/// It does not build.
+pub fn operator() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    ours("operator", "BERTH_OPERATOR_BIN", &BUILT)
+}
+
+fn ours(name: &str, variable: &str, built: &OnceLock<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
-        return path.is_file().then(|| path.clone()).with_context(|| {
-            format!("BERTH_REGISTRY_BIN is {}, and no such file exists: run `make build`", path.display())
-        });
+        return path
+            .is_file()
+            .then(|| path.clone())
+            .with_context(|| format!("{variable} is {}, and no such file exists: run `make build`", path.display()));
     }
-    if let Some(path) = BUILT.get() {
+    if let Some(path) = built.get() {
         return Ok(path.clone());
     }
     // --workspace: one package alone would be built with other features of its dependencies, and all of them again.
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--bin", "registry", "--message-format", "json", "--quiet"])
+        .args(["build", "--workspace", "--bin", name, "--message-format", "json", "--quiet"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .context("cargo build")?;
     if !output.status.success() {
-        bail!("the registry does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!("the {name} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     let path = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
-        .context("cargo built the registry without naming its file")?;
-    Ok(BUILT.get_or_init(|| path).clone())
+        .with_context(|| format!("cargo built the {name} without naming its file"))?;
+    Ok(built.get_or_init(|| path).clone())
 }

@@ -37,6 +37,11 @@ impl Person {
         &self.username
     }
 
+    /// The groups that RBAC knows this person by.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
     /// `--as` and `--as-group` of kubectl.
     pub fn flags(&self) -> Vec<String> {
         let mut flags = vec![format!("--as={}", self.username)];
