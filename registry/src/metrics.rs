@@ -92,19 +92,34 @@ impl HttpMetrics {
     }
 }
 
-/// A gauge of the problems that keep the newest configuration from being in force; 0 is well.
-pub fn register_configuration(registry: &mut Registry) -> Gauge {
-    let problems = Gauge::default();
-    let help = "Problems that keep the newest configuration from being in force";
-    registry.register("configuration_problems", help, problems.clone());
-    problems
+/// Gauges of the configuration in force; all at 0 is well.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigurationMetrics {
+    problems: Gauge,
+    last_document: Gauge,
 }
 
-/// Keeps that gauge at what is the case until nobody changes the configuration any more; to be spawned once.
-pub async fn follow_configuration(gauge: Gauge, mut changes: watch::Receiver<Status>) {
+impl ConfigurationMetrics {
+    /// Makes them known to a registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let help = "Problems that keep the newest configuration from being in force";
+        registry.register("configuration_problems", help, new.problems.clone());
+        let help = "1 while the bucket's last document is in force: the operator's has not appeared, and pushes wait";
+        registry.register("configuration_last_document", help, new.last_document.clone());
+        new
+    }
+}
+
+/// Keeps them at what is the case until nobody changes the configuration any more; to be spawned once.
+pub async fn follow_configuration(metrics: ConfigurationMetrics, mut changes: watch::Receiver<Status>) {
     loop {
-        let problems = changes.borrow_and_update().problems.len();
-        gauge.set(i64::try_from(problems).unwrap_or(i64::MAX));
+        let (problems, last_document) = {
+            let status = changes.borrow_and_update();
+            (status.problems.len(), status.last_document)
+        };
+        metrics.problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
+        metrics.last_document.set(last_document.into());
         if changes.changed().await.is_err() {
             return;
         }

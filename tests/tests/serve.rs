@@ -106,7 +106,7 @@ async fn a_start_that_cannot_work_ends_with_a_code_and_a_sentence() {
         (vec![], 78, "required arguments were not provided"),
         (vec!["--manifests", "/does/not/exist"], 78, "/does/not/exist: "),
         (vec!["--manifests", text(broken.path())], 78, "bad.yaml"),
-        (vec!["--config", "/does/not/exist"], 78, "/does/not/exist: "),
+        (vec!["--config", text(&broken.path().join("bad.yaml"))], 78, "bad.yaml: "),
         (vec!["--manifests", manifests, "--users", "/does/not/exist"], 78, "/does/not/exist"),
         (vec!["--manifests", manifests, "--users", users, "--identity", "unix:x"], 78, "cannot be used with"),
         (vec!["--manifests", manifests, "--identity", "/run/x.sock"], 78, "write unix:PATH"),

@@ -10,7 +10,7 @@ use berth_crds::duration::Span;
 use berth_crds::quantity::Quantity;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,12 +21,12 @@ use crate::auth::authority::{Authority, Nobody};
 use crate::auth::identity::IdentityService;
 use crate::auth::{Access, Clock, Keys, ServiceName, TrustedProxies, UsersAuthority, UsersFile, token_router};
 use crate::cleanup::{Clusters, Runs, Scheduler, Status, StatusPlace};
-use crate::configuration::{Current, Source};
+use crate::configuration::{Current, LastDocument, Source};
 use crate::control::{Control, Socket};
 use crate::http::Api;
 use crate::http::rest::Rest;
 use crate::http::server::Server;
-use crate::metrics::HttpMetrics;
+use crate::metrics::{ConfigurationMetrics, HttpMetrics};
 use crate::storage::Storage;
 use crate::store::{Store, probe};
 use crate::{auth, configuration, control, http, metrics, storage, telemetry};
@@ -105,6 +105,9 @@ pub enum Switch {
 /// How long an upload may take from its first request to its last.
 const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
 
+/// How long the operator may take to write --config FILE before the bucket's last document is served.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Serves until SIGTERM or SIGINT, then drains.
 ///
 /// # Errors
@@ -122,13 +125,34 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let clock = Clock::system();
     let authority = authority(&arguments, &clock).await?;
 
+    let mut signals = Signals::listen()?;
     let source = source(&arguments);
-    let current = read(&source).await?;
+    // Mistakes in files are told before anything is asked of the storage.
+    let folder = if arguments.manifests.is_some() { Some(read(&source).await?) } else { None };
     let store = open(&arguments).await?;
     let keys = Keys::open(Arc::clone(&store), clock.clone()).await.map_err(|error| {
         Failure::temporary(format!("the storage {} cannot be written to: {error}", arguments.storage))
     })?;
     let keys = Arc::new(keys);
+
+    let mut families = metrics::registry();
+    let http_metrics = HttpMetrics::register(&mut families);
+    let configuration_metrics = ConfigurationMetrics::register(&mut families);
+    let readiness = Readiness::default();
+    let operators =
+        listen(arguments.admin, admin::router(Arc::new(families), level, readiness.clone()), "--admin").await?;
+    tracing::info!(address = %operators.address(), "admin listening");
+
+    let last = LastDocument::new(Arc::clone(&store));
+    let current = match folder {
+        Some(current) => current,
+        None => tokio::select! {
+            begun = configuration::begin(&source, &last, PATIENCE) => {
+                begun.map_err(|problems| Failure::invalid(problems.join("\n")))?
+            }
+            () = signals.stopped() => return Ok(Exit::Done),
+        },
+    };
     let storage = Storage::new(store, settings);
     let access = auth::Settings {
         service: arguments.service.clone(),
@@ -139,9 +163,6 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     };
     let access = Arc::new(Access::new(access, Arc::clone(&keys), current.document(), authority, clock));
 
-    let mut families = metrics::registry();
-    let http_metrics = HttpMetrics::register(&mut families);
-    let problems = metrics::register_configuration(&mut families);
     let api = Api {
         storage: storage.clone(),
         access: Arc::clone(&access),
@@ -153,11 +174,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let status = Status::new(runs.clone(), current.clone());
     let rest = Rest { api: api.clone(), runs: runs.clone(), status: status.clone() };
     let beside = token_router(access).merge(http::rest::router(rest));
-    let readiness = Readiness::default();
     let clients = listen(arguments.listen, http::router(api.clone(), beside, http_metrics), "--listen").await?;
-    let operators =
-        listen(arguments.admin, admin::router(Arc::new(families), level, readiness.clone()), "--admin").await?;
-    tracing::info!(address = %operators.address(), "admin listening");
     tracing::info!(address = %clients.address(), storage = %arguments.storage, "listening");
 
     let stop = CancellationToken::new();
@@ -172,7 +189,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let background = TaskTracker::new();
     let (collector, collect) = (storage.clone(), stop.clone());
     background.spawn(async move { collector.run_collector(collect.cancelled()).await });
-    let counting = metrics::follow_configuration(problems, current.changes());
+    let counting = metrics::follow_configuration(configuration_metrics, current.changes());
     background.spawn(stop.clone().run_until_cancelled_owned(counting));
     if arguments.manifests.is_some() {
         let place = match &arguments.storage {
@@ -184,11 +201,15 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             background.spawn(Scheduler::new(runs.clone(), current.clone()).run(stop.clone()));
         }
     }
+    if arguments.config.is_some() {
+        let keeping = configuration::keep_last(current.clone(), last);
+        background.spawn(stop.clone().run_until_cancelled_owned(keeping));
+    }
     background.spawn(stop.clone().run_until_cancelled_owned(configuration::follow(current, source)));
     background.spawn(stop.clone().run_until_cancelled_owned(keys.keep_renewed()));
     background.close();
     readiness.set(true);
-    stopped().await?;
+    signals.stopped().await;
 
     readiness.set(false);
     stop.cancel();
@@ -281,16 +302,26 @@ async fn listen(address: SocketAddr, router: axum::Router, flag: &str) -> Result
     server.map_err(|error| Failure::temporary(format!("{flag} {address} cannot be used: {error}")))
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn stopped() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::temporary(format!("no signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(signal = name, "stopping: running requests go on, new connections are refused");
-    Ok(())
+/// SIGTERM and SIGINT, heard from the beginning: a registry that waits for its operator can be told to stop, too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::temporary(format!("no signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    async fn stopped(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping: running requests go on, new connections are refused");
+    }
 }
 
 /// Lets requests under way come to their end, and what their clients left behind.

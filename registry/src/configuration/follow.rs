@@ -15,6 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps `current` at the state of `source` until dropped; to be spawned once.
 pub async fn follow(current: Current, source: Source) {
+    // Without a document there is no news of it either, and its folder may not be there to be watched.
+    source.appears().await;
     let (notice, mut changes) = mpsc::channel(1);
     let watching = watch(&source, notice);
     if let Err(error) = &watching {

@@ -4,6 +4,7 @@
 //! leaving out just the bad file could widen what others may see.
 
 mod follow;
+mod last;
 mod source;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 pub use follow::follow;
+pub use last::{LastDocument, LastDocumentError, begin, keep_last};
 pub use source::{Loaded, Source};
 
 /// The configuration in force. Cheap to clone; every clone sees every change.
@@ -36,6 +38,8 @@ pub struct Status {
     pub revision: String,
     /// Why the newest state of the files is not in force; empty when it is.
     pub problems: Vec<String>,
+    /// The bucket's last document is in force, because that of the operator has not appeared: what changes anything waits.
+    pub last_document: bool,
     /// What is in force and still wants attention: refused policies, objects that are overruled or select nothing.
     pub remarks: Vec<String>,
 }
@@ -46,10 +50,23 @@ impl Current {
     /// # Errors
     /// One sentence per problem: there is no last good state to keep.
     pub fn new(loaded: Loaded) -> Result<Self, Vec<String>> {
-        let Loaded { configuration, remarks, outcomes } = loaded;
+        let revision = loaded.configuration.revision.clone();
+        let status = Status { revision, problems: Vec::new(), last_document: false, remarks: loaded.remarks.clone() };
+        let current = Self::of(loaded, status)?;
+        report(&current.status());
+        Ok(current)
+    }
+
+    /// Puts the bucket's last document in force, because of this problem with the operator's.
+    fn of_last(configuration: Configuration, problem: String) -> Result<Self, Vec<String>> {
+        let revision = configuration.revision.clone();
+        let status = Status { revision, problems: vec![problem], last_document: true, remarks: Vec::new() };
+        Self::of(Loaded::of(configuration), status)
+    }
+
+    fn of(loaded: Loaded, status: Status) -> Result<Self, Vec<String>> {
+        let Loaded { configuration, outcomes, .. } = loaded;
         let compiled = compiled(&configuration)?;
-        let status = Status { revision: configuration.revision.clone(), problems: Vec::new(), remarks };
-        report(&status);
         Ok(Self {
             document: Arc::new(ArcSwap::from_pointee(configuration)),
             compiled: Arc::new(ArcSwap::from_pointee(compiled)),
@@ -80,6 +97,11 @@ impl Current {
 
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Whether anything may be pushed or deleted: not by the last document, which may have been overtaken long ago.
+    pub fn accepts_changes(&self) -> bool {
+        !self.status.borrow().last_document
     }
 
     /// Whether an index may list images that are not here (`spec.indexes`); as by default where no object says so.
@@ -122,7 +144,7 @@ impl Current {
             self.document.store(Arc::new(configuration));
         }
         self.outcomes.store(Arc::new(outcomes));
-        Ok(Status { revision, problems: Vec::new(), remarks })
+        Ok(Status { revision, problems: Vec::new(), last_document: false, remarks })
     }
 }
 

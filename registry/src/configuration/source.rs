@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use berth_crds::configuration::{Configuration, Objects, Outcome, compile};
 use berth_crds::kinds::SYSTEM_NAMESPACE;
 use berth_crds::manifest::{self, Reading};
+
+/// How often it is looked whether a document is there.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,16 @@ impl Source {
         match self {
             Self::Manifests(folder) => read_manifests(folder),
             Self::Document(file) => read_document(file),
+        }
+    }
+
+    /// Waits until there is something to read: the operator writes its document when it knows enough. A folder is read
+    /// as it is.
+    pub(super) async fn appears(&self) {
+        let Self::Document(file) = self else { return };
+        // What cannot be looked at is there: reading it says what is wrong.
+        while !tokio::fs::try_exists(file).await.unwrap_or(true) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

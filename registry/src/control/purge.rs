@@ -39,6 +39,10 @@ async fn purge(storage: &Storage, configuration: &Current, repository: &Reposito
 }
 
 fn refuse_in_force(configuration: &Current, repository: &RepositoryName) -> Result<(), Refusal> {
+    if !configuration.accepts_changes() {
+        let message = "the document has not appeared, so it is not known whether the repository is in force: write it";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
     if configuration.document().load().repositories.contains_key(repository) {
         let message = format!(
             "the repository {repository} is in force here: take it out of the configuration first, and ask again when \

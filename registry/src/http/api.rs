@@ -37,7 +37,16 @@ impl Api {
     pub async fn permit(&self, parts: &Parts, image: &ImageName, action: &Action) -> Result<Caller, Problem> {
         let caller = self.access.authorize(parts, image, action).await?;
         identified(parts, &caller);
+        if !matches!(action, Action::Pull | Action::List) {
+            self.refuse_while_waiting()?;
+        }
         Ok(caller)
+    }
+
+    /// 503 for everything that changes something, while the last document is in force (DESIGN §1). To be asked after the
+    /// right was: who may not is told that.
+    pub(super) fn refuse_while_waiting(&self) -> Result<(), Problem> {
+        if self.configuration.accepts_changes() { Ok(()) } else { Err(Problem::waiting()) }
     }
 
     /// Does something to its end, whatever becomes of the client: a step against the store that is dropped in the

@@ -237,6 +237,14 @@ impl Problem {
         )
     }
 
+    /// 503 while the operator is silent.
+    pub fn waiting() -> Self {
+        Self::unavailable(
+            "the registry has not heard from its operator since it started: what is there can be pulled, pushes and \
+             deletions wait; try again in a minute",
+        )
+    }
+
     /// 503, worth a retry.
     fn unavailable(message: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)

@@ -75,6 +75,7 @@ async fn mount(api: &Api, asked: &Asked) -> Result<Response, Problem> {
     let from: Option<ImageName> = named.and_then(|name| name.parse().ok());
     let caller = api.access.authorize_mount(&asked.parts, &asked.image, from.as_ref()).await?;
     api::identified(&asked.parts, &caller);
+    api.refuse_while_waiting()?;
     let digest: Option<Digest> = asked.query.get("mount").and_then(|digest| digest.parse().ok());
     // A source that cannot exist here (another registry's) is not the same as naming none.
     let elsewhere = named.is_some() && from.is_none();
@@ -141,6 +142,7 @@ async fn resume(api: &Api, asked: &Asked, session: &str) -> Result<(Caller, Uplo
     let sealed = asked.query.get("s").unwrap_or_default();
     let (caller, upload) = api.access.authorize_upload(&asked.parts, &asked.image, session, sealed).await?;
     api::identified(&asked.parts, &caller);
+    api.refuse_while_waiting()?;
     Ok((caller, upload))
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn start(
     let policy = PolicyName::new(&namespace, &name).map_err(|error| invalid(error.to_string()))?;
     let caller = rest.api.access.authorize_run(&parts, policy.namespace()).await?;
     identified(&parts, &caller);
+    rest.api.refuse_while_waiting()?;
     let StartRun { run_id, dry_run, minimum_revision } = read(body, START).await?;
     let start = Start { run: run_id, dry_run, minimum_revision };
     let states = rest.runs.start(&policy, start).await.map_err(not_started)?;
@@ -54,6 +55,7 @@ pub(super) async fn execute(State(rest): State<Rest>, request: Request) -> Resul
     // Who nobody knows sends no megabytes.
     let caller = rest.api.access.authorize_ping(&parts).await?;
     identified(&parts, &caller);
+    rest.api.refuse_while_waiting()?;
     let ExecutePlan { run_id, plan } = read(body, PLAN).await?;
     for image in &plan.images {
         let guard = Guard::default();
