@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod cleanup;
 mod leadership;
 mod statuses;
 mod support;
