@@ -9,9 +9,12 @@
 //! one transaction, and making a name inside it durable commits that transaction first.
 
 mod assembly;
+mod durable;
 mod frame;
 mod multipart;
 mod scratch;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -30,6 +33,7 @@ use super::key::{check_key, check_prefix};
 use super::{
     ByteRange, ByteStream, ListQuery, Listing, MultipartId, NewObject, Object, ObjectHead, PartTag, Store, StoreError,
 };
+use durable::{sync_content, sync_names};
 use frame::Frame;
 use scratch::Scratch;
 
@@ -228,7 +232,7 @@ impl Tree {
         for folder in [&objects, &uploads, &tmp] {
             fs::create_dir_all(folder)?;
         }
-        sync(root)?;
+        sync_names(root)?;
         Ok(Self { objects, uploads, scratch: Scratch::open(&tmp)? })
     }
 
@@ -260,7 +264,7 @@ impl Tree {
 
     /// Gives a file its key, durably.
     fn publish(&self, key: &str, file: NamedTempFile) -> Result<(), StoreError> {
-        file.as_file().sync_all().map_err(|error| failed(key, error))?;
+        sync_content(file.as_file()).map_err(|error| failed(key, error))?;
         // Under its new name the file is out of reach of the path that removes it when dropped.
         self.rename(&file.into_temp_path(), key)
     }
@@ -332,7 +336,7 @@ impl Tree {
         let opened = self.read(key)?;
         let durable = || -> io::Result<()> {
             if let Some(retired) = opened.as_ref().filter(|opened| opened.head.retired) {
-                retired.file.sync_data()?;
+                sync_content(&retired.file)?;
             }
             self.sync_nearest(self.path(key).parent().unwrap_or(&self.objects))
         };
@@ -414,7 +418,7 @@ impl Tree {
     fn sync_nearest(&self, folder: &Path) -> io::Result<()> {
         let mut folder = folder;
         loop {
-            match sync(folder) {
+            match sync_names(folder) {
                 Err(error) if walk::is_absent(&error) && folder != self.objects => {
                     folder = folder.parent().unwrap_or(&self.objects);
                 }
@@ -477,11 +481,6 @@ fn copy_content(from: Opened, to: &mut File, content_type: Option<&str>) -> io::
     }
     io::copy(&mut from.file.take(from.head.size), to)?;
     frame::write_end(to, content_type)
-}
-
-/// Makes the entries of a folder durable.
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// What an error of the file system means to a caller of the store.

@@ -6,6 +6,7 @@ mod blob_deletes;
 mod collectors;
 mod large_data;
 mod manifest_deletes;
+mod power_cuts;
 mod pushes;
 mod reads;
 mod tag_deletes;

@@ -2,6 +2,7 @@
 //!
 //! The simulation finds interleavings by chance; a test of one rule plays the very one that the rule is for.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use crate::store::{
 pub(super) struct Stage {
     store: MemoryStore,
     cues: Arc<Mutex<Vec<Cue>>>,
+    confirmed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What happens, and at which request: one of `operation` on a key that begins with `prefix`.
@@ -55,7 +57,7 @@ impl Pause {
 
 impl Stage {
     pub(super) fn over(store: &MemoryStore) -> Self {
-        Self { store: store.clone(), cues: Arc::default() }
+        Self { store: store.clone(), cues: Arc::default(), confirmed: Arc::default() }
     }
 
     fn cue(&self, operation: Operation, prefix: &str, play: Play) {
@@ -137,6 +139,11 @@ impl Stage {
         assert_eq!(waiting, Vec::<String>::new(), "requests that never came");
     }
 
+    /// Whether what a read saw of a key outlives a power cut (amendment R15).
+    pub(super) fn is_durable(&self, key: &str) -> bool {
+        self.confirmed.lock().unwrap().contains(key)
+    }
+
     fn next(&self, operation: Operation, key: &str) -> Option<Play> {
         let mut cues = self.cues.lock().unwrap();
         let at = cues.iter().position(|cue| cue.operation == operation && key.starts_with(&cue.prefix))?;
@@ -209,6 +216,12 @@ impl Store for Stage {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
         self.play(Operation::Head, key, self.store.head(key)).await
+    }
+
+    async fn confirm(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
+        let head = self.head(key).await?;
+        self.confirmed.lock().unwrap().insert(key.to_owned());
+        Ok(head)
     }
 
     async fn get(&self, key: &str, range: Option<ByteRange>) -> Result<Option<Object>, StoreError> {

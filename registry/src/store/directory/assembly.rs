@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::durable::sync_content;
 use super::frame;
 
 /// The bytes.
@@ -49,8 +50,8 @@ impl Assembled {
 impl Assembly {
     /// Makes the files of an upload that has no part yet; the caller makes `folder` durable.
     pub(super) fn create(folder: &Path) -> io::Result<()> {
-        File::create_new(folder.join(WHOLE))?.sync_all()?;
-        File::create_new(folder.join(ASSEMBLED))?.sync_all()
+        sync_content(&File::create_new(folder.join(WHOLE))?)?;
+        sync_content(&File::create_new(folder.join(ASSEMBLED))?)
     }
 
     /// Waits for the lock. `whole` is opened under it and by its name: once that has become an object or was given
@@ -87,13 +88,13 @@ impl Assembly {
     pub(super) fn append(&mut self, tag: &str, write: impl FnOnce(&mut File) -> io::Result<u64>) -> io::Result<()> {
         self.whole.seek(SeekFrom::Start(self.length()))?;
         let length = write(&mut self.whole)?;
-        self.whole.sync_data()?;
+        sync_content(&self.whole)?;
         let part = Assembled { tag: tag.to_owned(), length };
         let end = self.parts.iter().map(|part| part.line().len() as u64).sum();
         self.lines.set_len(end)?;
         self.lines.seek(SeekFrom::Start(end))?;
         self.lines.write_all(part.line().as_bytes())?;
-        self.lines.sync_all()?;
+        sync_content(&self.lines)?;
         self.parts.push(part);
         Ok(())
     }
@@ -102,7 +103,7 @@ impl Assembly {
     pub(super) fn drop_last(&mut self) -> io::Result<()> {
         self.parts.pop();
         self.lines.set_len(self.parts.iter().map(|part| part.line().len() as u64).sum())?;
-        self.lines.sync_all()
+        sync_content(&self.lines)
     }
 
     /// Copies an assembled part to the end of another file. The kernel copies, or shares the blocks where the file
@@ -120,7 +121,7 @@ impl Assembly {
         self.whole.set_len(end)?;
         self.whole.seek(SeekFrom::Start(end))?;
         frame::write_end(&mut self.whole, None)?;
-        self.whole.sync_all()
+        sync_content(&self.whole)
     }
 }
 

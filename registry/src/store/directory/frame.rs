@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
+use super::durable::sync_content;
+
 /// The two bytes every file ends with: length of the media type, flag.
 const FIXED: u64 = 2;
 const LIVE: u8 = 0;
@@ -66,7 +68,7 @@ pub(super) fn content_size(stored: u64, open: impl FnOnce() -> io::Result<File>)
 /// Flags a file of `stored` bytes and waits until the flag is durable.
 pub(super) fn retire(file: &File, stored: u64) -> io::Result<()> {
     set_flag(file, stored, RETIRED)?;
-    file.sync_data()
+    sync_content(file)
 }
 
 /// Clears the flag of a copy that nobody sees (amendment R15: before it gets its name).

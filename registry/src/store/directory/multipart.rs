@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::assembly::{ASSEMBLED, Assembly, WHOLE};
 use super::frame::Frame;
-use super::{Tree, failed, frame, sync, walk};
+use super::{Tree, failed, frame, sync_content, sync_names, walk};
 use crate::store::{MultipartId, PartTag, StoreError};
 
 /// An upload nobody touched for this long was left by a crash before anything named it. The same as the rule
@@ -34,11 +34,11 @@ impl Tree {
         fs::create_dir(&hidden).map_err(fail)?;
         let mut file = File::create_new(hidden.join(KEY_FILE)).map_err(fail)?;
         io::Write::write_all(&mut file, key.as_bytes()).map_err(fail)?;
-        file.sync_all().map_err(fail)?;
+        sync_content(&file).map_err(fail)?;
         Assembly::create(&hidden).map_err(fail)?;
-        sync(&hidden).map_err(fail)?;
+        sync_names(&hidden).map_err(fail)?;
         fs::rename(&hidden, self.uploads.join(&id)).map_err(fail)?;
-        sync(&self.uploads).map_err(fail)?;
+        sync_names(&self.uploads).map_err(fail)?;
         Ok(MultipartId(id))
     }
 
@@ -66,14 +66,14 @@ impl Tree {
                 assembly.append(tag, |whole| io::Write::write_all(whole, bytes).map(|()| bytes.len() as u64))?;
             }
             if remove_aside(folder, number)? {
-                sync(folder)?;
+                sync_names(folder)?;
             }
         } else {
             let mut file = self.scratch.file()?;
             frame::write(file.as_file_mut(), bytes, Some(tag))?;
-            file.as_file().sync_all()?;
+            sync_content(file.as_file())?;
             file.persist(aside(folder, number)).map_err(|error| error.error)?;
-            sync(folder)?;
+            sync_names(folder)?;
         }
         assemble(folder, &mut assembly)
     }
@@ -107,7 +107,7 @@ impl Tree {
             }
         }
         frame::write_end(whole.as_file_mut(), None).map_err(|error| failed(key, error))?;
-        whole.as_file().sync_all().map_err(|error| failed(key, error))?;
+        sync_content(whole.as_file()).map_err(|error| failed(key, error))?;
         // Taking the folder away decides between this completion and an abort.
         let taken = self.take(upload).map_err(unknown_or_failed)?;
         self.publish(key, whole)?;
@@ -165,7 +165,7 @@ impl Tree {
     fn take(&self, upload: &MultipartId) -> io::Result<PathBuf> {
         let taken = self.scratch.path();
         fs::rename(self.uploads.join(&upload.0), &taken)?;
-        sync(&self.uploads)?;
+        sync_names(&self.uploads)?;
         Ok(taken)
     }
 
