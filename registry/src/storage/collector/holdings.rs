@@ -10,7 +10,7 @@ use super::super::facade::Storage;
 use super::super::id::Id;
 use super::super::layout::{self, Holding};
 use super::notes::Review;
-use super::{AGAIN, Collected};
+use super::{AGAIN, Collected, WORK_EVERY};
 use crate::store::{StoreError, list_all};
 
 impl Storage {
@@ -69,8 +69,13 @@ impl Storage {
             }
         }
         if !failed.is_empty() {
-            let (image, digest) = (image.clone(), digest.clone());
-            self.note(Review::Retired { image, digest, holdings: failed.into_keys().collect() });
+            let retired = Review::Retired {
+                image: image.clone(),
+                digest: digest.clone(),
+                holdings: failed.into_keys().collect(),
+            };
+            // Never at once: a store that goes on refusing would keep the collector here for ever.
+            self.note_after(retired, self.inner.settings.quarantine.max(WORK_EVERY));
         }
         Ok(freed)
     }

@@ -142,6 +142,22 @@ async fn an_instance_whose_certificate_stays_is_left_alone() {
     assert_eq!(looks_at(&bed, stays).len(), 1);
 }
 
+/// The same for a holding, which is tried again at a later turn: a store that goes on refusing must not keep the
+/// collector in this one, although without a quarantine the holding is due at once.
+#[tokio::test]
+async fn a_holding_that_cannot_be_deleted_waits_for_another_turn() {
+    let bed = Bed::with(impatient());
+    let digest = bed.blob("a/b", LAYER).await;
+    let (stage, collector) = bed.staged();
+    stage.refuse(Operation::Delete, "b/");
+    note(&collector, Review::Blob { image: name("a/b"), digest }).await;
+    assert_eq!(collector.collect_due().await.unwrap(), Collected::default());
+    stage.assert_played();
+    assert_eq!(bed.keys("b/").len(), 1);
+    assert_eq!(collector.collect_all().await.unwrap().blobs, 1);
+    assert!(bed.keys("b/").is_empty());
+}
+
 /// Rule 8: what makes a manifest visible goes before what it consists of.
 #[tokio::test]
 async fn a_seal_goes_before_the_body() {

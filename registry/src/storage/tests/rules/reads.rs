@@ -25,6 +25,21 @@ async fn move_and_collect(storage: &Storage, store: MemoryStore, layer: &[u8]) {
     assert!(before.iter().any(|key| !store.snapshot().contains_key(key)), "nothing was freed");
 }
 
+/// Amendments R7 and R14: the body that was listed is there, its seal goes before it is asked for. What has a body alone
+/// is on its way out, and the tag has moved.
+#[tokio::test]
+async fn a_tag_that_moves_between_body_and_seal_has_its_new_value() {
+    let bed = Bed::with(impatient());
+    let digest = bed.image("a/b", Some("v1"), &[b"one"]).await;
+    let (stage, reader) = bed.staged();
+    let (mover, store) = (bed.replica(), bed.store.clone());
+    let seal = format!("{}.", layout::body(&name("a/b"), &digest, bed.instance(&digest)));
+    stage.before(Operation::Get, &seal, async move { move_and_collect(&mover, store, b"two").await });
+    let read = resolve(&reader, &name("a/b"), "v1").await;
+    stage.assert_played();
+    assert_eq!(read, Some(sha256(&manifest_of(&[b"two"], None))));
+}
+
 /// Amendment R14: while a LIST runs a tag moves; it may miss the version that came and the one that went.
 #[tokio::test]
 async fn an_empty_list_of_a_moving_tag_is_not_believed() {
