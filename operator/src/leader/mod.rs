@@ -51,7 +51,8 @@ impl Leader {
                     let _ = leading.wait_for(|leads| !*leads).await;
                     term.cancel();
                 };
-                tokio::join!(self.act(&term), ended);
+                // Cut wherever it is, so that nothing is written any more when another may begin.
+                tokio::join!(async { term.run_until_cancelled(self.act(&term)).await }, ended);
                 if stop.is_cancelled() {
                     return;
                 }
