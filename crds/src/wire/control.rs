@@ -4,29 +4,24 @@
 //! |---|---|---|
 //! | `GET /v1/loaded?after=<state>` | | 200 [`Loaded`], at once if its state is another one, else when it changes or after [`LONGEST_WAIT`] |
 //! | `PUT /v1/in-use` | [`InUse`] | 204; it is in the bucket then. 409 when a newer record of the cluster is there |
-//! | `GET /v1/usage` | | 200 [`Usage`] |
 //! | `POST /v1/repositories/<namespace>/<name>:purge` | | 200 [`Purged`] |
 //! | `GET /v1/runs/<id>` | | 200 [`Run`]; 404 for one that nobody started or that is forgotten |
 //!
 //! Whatever is refused or fails is answered with [`Refused`]: 400 for a request that makes no sense, 503 when the bucket
 //! is away and the same request may succeed later.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::{ByteTotals, RunSummary};
+use crate::kinds::RunSummary;
 use crate::name::RepositoryName;
-use crate::quantity::Quantity;
 
 /// Path of the question for [`Loaded`]; its one parameter is `after`.
 pub const LOADED: &str = "/v1/loaded";
 /// Path that takes [`InUse`] by PUT.
 pub const IN_USE: &str = "/v1/in-use";
-/// Path of the question for [`Usage`].
-pub const USAGE: &str = "/v1/usage";
 /// How long a question for [`Loaded`] waits for a change at most.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -68,46 +63,6 @@ pub struct InUse {
     pub references: Vec<String>,
 }
 
-/// What repositories take in the bucket.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Usage {
-    /// When the bucket was looked at: everything that was there then is counted. Absent before the first time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub measured_at: Option<Timestamp>,
-    /// Every repository that has something in the bucket, also without a ContainerRepository. One that is absent has
-    /// nothing.
-    #[serde(default)]
-    pub repositories: BTreeMap<RepositoryName, RepositoryUsage>,
-}
-
-/// What one repository takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RepositoryUsage {
-    /// Images that have a manifest.
-    pub images: u64,
-    /// Tags of all images.
-    pub tags: u64,
-    pub bytes: ByteCounts,
-    /// The last push of a tag that is still there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_push_time: Option<Timestamp>,
-}
-
-/// Bytes by what they are, exactly. A blob up to 8 MiB is stored, and counted, once per image; a larger one once per
-/// repository.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ByteCounts {
-    /// Reachable from a tag, by way of indexes and referrers; what a quota counts.
-    pub live: u64,
-    /// Deleted by a person or a policy, and not collectable yet.
-    pub restorable: u64,
-    /// Everything else: what waits for the collector, and blobs that no manifest mentions so far.
-    pub retired: u64,
-}
-
 /// What the removal of a repository's images removed. Zero everywhere when there was nothing left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,12 +93,4 @@ pub struct Run {
 pub struct Refused {
     /// One sentence that says what to do.
     pub error: String,
-}
-
-/// As `status.bytes` has them: rounded, so that a push of a few bytes is no change.
-impl From<ByteCounts> for ByteTotals {
-    fn from(counts: ByteCounts) -> Self {
-        let rounded = |bytes| Quantity::from_bytes(bytes).rounded();
-        Self { live: rounded(counts.live), restorable: rounded(counts.restorable), retired: rounded(counts.retired) }
-    }
 }
