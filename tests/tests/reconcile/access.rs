@@ -1,6 +1,6 @@
 //! Kubernetes identities and roles at the registry: a ServiceAccount token is the password.
 
-use crate::support::{eventually, turn, with_conditions};
+use crate::support::{eventually, repository, turn, with_conditions};
 use berth_crds::kinds::{ContainerRepository, RegistryVisibility};
 use berth_tests::control_plane::{ControlPlane, Person};
 use berth_tests::pod::{Pod, publish_endpoints};
@@ -50,9 +50,8 @@ async fn auth_a_service_account_pushes_with_its_token_as_far_as_rbac_lets_it() {
     let registry = pod.start_registry(data.path()).await.unwrap().url();
     plane
         .apply(&format!(
-            "apiVersion: berth.dev/v1alpha1\nkind: ContainerRepository\n\
-             metadata: {{namespace: {namespace}, name: shop}}\nspec: {{}}\n---\n\
-             apiVersion: v1\nkind: ServiceAccount\nmetadata: {{namespace: {namespace}, name: ci}}\n"
+            "{}---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{namespace: {namespace}, name: ci}}\n",
+            repository(&namespace, "shop")
         ))
         .await
         .unwrap();
@@ -113,11 +112,10 @@ async fn auth_enforced_means_that_no_replica_takes_a_token_issued_before() {
     publish_endpoints(plane, &pods.iter().collect::<Vec<_>>()).await.unwrap();
     let visibility = |visibility: &str| {
         format!(
-            "apiVersion: berth.dev/v1alpha1\nkind: ContainerRepository\n\
-             metadata: {{namespace: {namespace}, name: shop}}\nspec: {{}}\n---\n\
-             apiVersion: berth.dev/v1alpha1\nkind: RegistryVisibility\n\
+            "{}---\napiVersion: berth.dev/v1alpha1\nkind: RegistryVisibility\n\
              metadata: {{namespace: {namespace}, name: shop}}\n\
-             spec: {{visibility: {visibility}, repositories: {{names: [shop]}}}}\n"
+             spec: {{visibility: {visibility}, repositories: {{names: [shop]}}}}\n",
+            repository(&namespace, "shop")
         )
     };
     let image = format!("{namespace}/shop");

@@ -1,6 +1,6 @@
 //! One replica acts, the others are ready to.
 
-use crate::support::{turn, with_conditions};
+use crate::support::{repository, turn, with_conditions};
 use berth_crds::kinds::ContainerRepository;
 use berth_tests::control_plane::ControlPlane;
 use berth_tests::pod::Pod;
@@ -14,20 +14,14 @@ async fn reconcile_goes_on_when_the_leader_is_killed() {
     let client = plane.admin().await.unwrap();
     let namespace = plane.namespace("leader").await.unwrap();
     let first = Pod::start(plane, "berth-0", &[]).await.unwrap();
-    let repository = |name: &str| {
-        format!(
-            "apiVersion: berth.dev/v1alpha1\nkind: ContainerRepository\n\
-             metadata: {{namespace: {namespace}, name: {name}}}\nspec: {{}}\n"
-        )
-    };
-    plane.apply(&repository("before")).await.unwrap();
+    plane.apply(&repository(&namespace, "before")).await.unwrap();
     let accepted = ["Accepted=True Accepted"];
     let _: ContainerRepository = with_conditions(&client, &namespace, "before", &accepted).await;
     let second = Pod::start(plane, "berth-1", &[]).await.unwrap();
 
     // SIGKILL: the Lease is not given back, and has to run out before the other's eyes.
     drop(first);
-    plane.apply(&repository("after")).await.unwrap();
+    plane.apply(&repository(&namespace, "after")).await.unwrap();
     let _: ContainerRepository = with_conditions(&client, &namespace, "after", &accepted).await;
     let leases: Api<Lease> = Api::namespaced(client, berth_tests::pod::SYSTEM_NAMESPACE);
     let lease = leases.get("berth-leader").await.unwrap().spec.unwrap();

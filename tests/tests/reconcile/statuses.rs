@@ -1,17 +1,13 @@
 //! Conditions and the rest of the status of all three kinds.
 
-use crate::support::{eventually, turn, with_conditions, writes};
+use crate::support::{eventually, repository, turn, with_conditions, writes};
 use berth_crds::kinds::{Access, CleanupPolicy, ContainerRepository, RegistryVisibility, Visibility};
 use berth_tests::control_plane::ControlPlane;
 use berth_tests::pod::{Pod, publish_endpoints};
 
 fn objects(namespace: &str) -> String {
     format!(
-        "apiVersion: berth.dev/v1alpha1\n\
-         kind: ContainerRepository\n\
-         metadata: {{namespace: {namespace}, name: shop}}\n\
-         spec: {{}}\n\
-         ---\n\
+        "{}---\n\
          apiVersion: berth.dev/v1alpha1\n\
          kind: RegistryVisibility\n\
          metadata: {{namespace: {namespace}, name: internal}}\n\
@@ -20,7 +16,8 @@ fn objects(namespace: &str) -> String {
          apiVersion: berth.dev/v1alpha1\n\
          kind: CleanupPolicy\n\
          metadata: {{namespace: {namespace}, name: nightly}}\n\
-         spec: {{schedule: {{cron: '30 2 * * *'}}, keep: {{mostRecent: 5}}, remove: {{tagsMatching: ['.*']}}}}\n"
+         spec: {{schedule: {{cron: '30 2 * * *'}}, keep: {{mostRecent: 5}}, remove: {{tagsMatching: ['.*']}}}}\n",
+        repository(namespace, "shop")
     )
 }
 

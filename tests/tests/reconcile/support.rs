@@ -16,6 +16,14 @@ pub(crate) async fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
+/// A repository with an empty spec.
+pub(crate) fn repository(namespace: &str, name: &str) -> String {
+    format!(
+        "apiVersion: berth.dev/v1alpha1\nkind: ContainerRepository\n\
+         metadata: {{namespace: {namespace}, name: {name}}}\nspec: {{}}\n"
+    )
+}
+
 /// Asks until the answer is right.
 pub(crate) async fn eventually<T, F>(what: &str, ask: impl Fn() -> F) -> T
 where

@@ -11,15 +11,14 @@ async fn note(storage: &Storage, review: Review) {
     storage.flush_notes().await.unwrap();
 }
 
-/// Rule 3: who mentions a blob is listed after its holdings were flagged. A push that read them before keeps them.
-#[tokio::test]
-async fn a_push_before_the_flag_keeps_its_blobs() {
+/// A push of a manifest with `LAYER`, played before a step of a collector that reviews that layer, ends whole.
+async fn push_beside_a_review_of_its_layer(step: Operation) {
     let bed = Bed::with(impatient());
     bed.blob("a/b", CONFIG).await;
     let digest = bed.blob("a/b", LAYER).await;
     let (stage, collector) = bed.staged();
     let other = bed.replica();
-    stage.before(Operation::Retire, "b/", async move {
+    stage.before(step, "b/", async move {
         push(&other, &name("a/b"), &["v1"], OCI_MANIFEST, manifest_of(&[LAYER], None)).await.unwrap();
     });
     note(&collector, Review::Blob { image: name("a/b"), digest }).await;
@@ -28,21 +27,16 @@ async fn a_push_before_the_flag_keeps_its_blobs() {
     assert_whole(&bed, "v1", &sha256(&manifest_of(&[LAYER], None))).await;
 }
 
+/// Rule 3: who mentions a blob is listed after its holdings were flagged. A push that read them before keeps them.
+#[tokio::test]
+async fn a_push_before_the_flag_keeps_its_blobs() {
+    push_beside_a_review_of_its_layer(Operation::Retire).await;
+}
+
 /// Rule 3: a collector flags before it looks, so that a push after its last look takes the bytes elsewhere.
 #[tokio::test]
 async fn a_push_after_the_last_look_copies_what_is_retired() {
-    let bed = Bed::with(impatient());
-    bed.blob("a/b", CONFIG).await;
-    let digest = bed.blob("a/b", LAYER).await;
-    let (stage, collector) = bed.staged();
-    let other = bed.replica();
-    stage.before(Operation::Delete, "b/", async move {
-        push(&other, &name("a/b"), &["v1"], OCI_MANIFEST, manifest_of(&[LAYER], None)).await.unwrap();
-    });
-    note(&collector, Review::Blob { image: name("a/b"), digest }).await;
-    collector.collect_due().await.unwrap();
-    stage.assert_played();
-    assert_whole(&bed, "v1", &sha256(&manifest_of(&[LAYER], None))).await;
+    push_beside_a_review_of_its_layer(Operation::Delete).await;
 }
 
 /// Rule 3: the same for an instance. A tag push after the last look finds its certificate gone and makes another.
