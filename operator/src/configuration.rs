@@ -58,7 +58,7 @@ impl Compiler {
         let mut changes = self.observed.changes();
         let mut seen = None;
         loop {
-            let now = changes.borrow_and_update().meaning;
+            let now = *changes.borrow_and_update();
             if self.observed.index().is_complete() && seen != Some(now) {
                 seen = match self.compile(&state).await {
                     Ok(()) => Some(now),

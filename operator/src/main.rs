@@ -5,6 +5,7 @@ mod arguments;
 mod compilation;
 mod configuration;
 mod control;
+mod deadline;
 mod definitions;
 mod exit;
 mod folder;

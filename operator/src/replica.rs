@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::configuration::Loaded;
+use crate::deadline::within;
 use crate::index::Watermark;
 
 /// How often the Lease is renewed without news.
@@ -88,7 +89,7 @@ async fn write(
             None => leases.create(&PostParams::default(), &wanted).await,
         }
     };
-    tokio::time::timeout(TIMEOUT, writing).await.unwrap_or_else(|_| Err(kube::Error::Service("timed out".into())))
+    within(TIMEOUT, writing).await
 }
 
 fn lease(name: &str, pod: &str, before: Option<&Lease>, loaded: Option<Watermark>, now: Timestamp) -> Lease {

@@ -19,21 +19,13 @@ use crate::index::{Index, Meaning, Shelf};
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     index: Arc<RwLock<Index>>,
-    changes: watch::Sender<Changes>,
-}
-
-/// Counts changes; a value that moved says that there is something to look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    /// Something that decides anything changed.
-    pub(crate) meaning: u64,
-    /// Anything changed, statuses included.
-    pub(crate) any: u64,
+    /// How often something changed that decides anything.
+    changes: watch::Sender<u64>,
 }
 
 impl Observed {
     pub(crate) fn new() -> Self {
-        Self { index: Arc::default(), changes: watch::Sender::new(Changes::default()) }
+        Self { index: Arc::default(), changes: watch::Sender::new(0) }
     }
 
     /// The index at this moment; to be let go of before anything is waited for.
@@ -41,7 +33,8 @@ impl Observed {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
+    /// Tells of every change, statuses included; the value moves with those that decide anything.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
@@ -84,10 +77,7 @@ impl Observed {
             shelf(&mut index).take(event)
         };
         if changes.meaning || !changes.touched.is_empty() {
-            self.changes.send_modify(|count| {
-                count.any += 1;
-                count.meaning += u64::from(changes.meaning);
-            });
+            self.changes.send_modify(|count| *count += u64::from(changes.meaning));
         }
     }
 }

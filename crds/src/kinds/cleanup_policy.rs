@@ -282,6 +282,27 @@ pub struct RunSummary {
     pub plan: Option<String>,
 }
 
+impl RunSummary {
+    /// A run that ended like this and of which nothing else is known.
+    pub const fn ended(id: String, start_time: Time, completion_time: Time, result: RunResult) -> Self {
+        Self {
+            id,
+            start_time,
+            completion_time: Some(completion_time),
+            result,
+            dry_run: false,
+            deleted: 0,
+            would_delete: None,
+            kept: 0,
+            by_reason: BTreeMap::new(),
+            bytes: None,
+            repositories: Vec::new(),
+            more: 0,
+            plan: None,
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RunResult {

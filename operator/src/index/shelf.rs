@@ -92,15 +92,12 @@ impl<K: Meaning> Shelf<K> {
         changes
     }
 
-    fn put(&mut self, DeserializeGuard(read): DeserializeGuard<K>, changes: &mut Changes) {
-        let (object, problem) = match read {
+    fn put(&mut self, object: DeserializeGuard<K>, changes: &mut Changes) {
+        self.see(&object);
+        let key = Key::of(&object);
+        let (object, problem) = match object.0 {
             Ok(object) => (object, None),
             Err(invalid) => {
-                let key = Key {
-                    namespace: invalid.metadata.namespace.clone().unwrap_or_default(),
-                    name: invalid.metadata.name.clone().unwrap_or_default(),
-                };
-                self.seen = self.seen.max(revision(invalid.metadata.resource_version.as_deref()).unwrap_or(0));
                 let last = self.kept.get(&key).filter(|kept| kept.object.meta().uid == invalid.metadata.uid);
                 let assumed = last.map(|kept| K::clone(&kept.object)).or_else(|| K::unreadable(&invalid.metadata));
                 let Some(assumed) = assumed else {
@@ -112,8 +109,6 @@ impl<K: Meaning> Shelf<K> {
                 (assumed, Some(invalid.error))
             }
         };
-        self.see(&object);
-        let key = Key::of(&object);
         let before = self.kept.get(&key);
         let same = before.is_some_and(|kept| kept.object.means_the_same(&object) && kept.problem == problem);
         let since = match before {

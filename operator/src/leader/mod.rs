@@ -46,22 +46,18 @@ impl Leader {
             let mut leading = leads.subscribe();
             // Both fail only when the sender is gone, and that is this function's.
             while leading.wait_for(|leads| *leads).await.is_ok() {
-                let term = stop.child_token();
-                let ended = async {
-                    let _ = leading.wait_for(|leads| !*leads).await;
-                    term.cancel();
-                };
                 // Cut wherever it is, so that nothing is written any more when another may begin.
-                tokio::join!(async { term.run_until_cancelled(self.act(&term)).await }, ended);
-                if stop.is_cancelled() {
-                    return;
+                tokio::select! {
+                    () = self.act() => {}
+                    _ = leading.wait_for(|leads| !*leads) => {}
                 }
             }
         };
         tokio::join!(campaign, async { stop.clone().run_until_cancelled(acting).await });
     }
 
-    async fn act(&self, term: &CancellationToken) {
+    /// Goes on until it is dropped.
+    async fn act(&self) {
         let replicas = watch::Sender::new(Vec::new());
         let runs = watch::Sender::new(BTreeMap::new());
         let cleanup = self.cleanup.clone().map(|settings| Cleanup {
@@ -80,11 +76,11 @@ impl Leader {
             address: self.address.clone(),
         };
         tokio::join!(
-            replicas::follow(self.client.clone(), &self.namespace, &self.service, &replicas, term),
-            statuses.run(term),
+            replicas::follow(self.client.clone(), &self.namespace, &self.service, &replicas),
+            statuses.run(),
             async {
                 if let Some(cleanup) = cleanup {
-                    cleanup.run(term).await;
+                    cleanup.run().await;
                 }
             },
         );

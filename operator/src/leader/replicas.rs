@@ -8,7 +8,6 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::replica::{LABEL, LOADED, lease_name};
 use crate::status::Replica;
@@ -16,14 +15,8 @@ use crate::status::Replica;
 /// Label with which a cluster marks the EndpointSlices of a Service.
 const SERVICE: &str = "kubernetes.io/service-name";
 
-/// Keeps `replicas` at what the cluster says until told to stop.
-pub(super) async fn follow(
-    client: Client,
-    namespace: &str,
-    service: &str,
-    replicas: &watch::Sender<Vec<Replica>>,
-    stop: &CancellationToken,
-) {
+/// Keeps `replicas` at what the cluster says until it is dropped.
+pub(super) async fn follow(client: Client, namespace: &str, service: &str, replicas: &watch::Sender<Vec<Replica>>) {
     let (leases, lease_writer) = reflector::store();
     let (slices, slice_writer) = reflector::store();
     let lease_events = watcher(
@@ -39,7 +32,7 @@ pub(super) async fn follow(
         reflector(slice_writer, slice_events.default_backoff()).map(|event| event.map(drop)),
     )
     .boxed();
-    while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
+    while let Some(event) = events.next().await {
         if let Err(error) = event {
             tracing::warn!(%error, "the watch of replicas is interrupted and goes on");
             continue;

@@ -79,8 +79,7 @@ pub(crate) fn policy_status(key: &Key, kept: &Kept<CleanupPolicy>, view: &View<'
     })
 }
 
-/// The moment that is there already, as long as it is still to come: it is a function of the schedule, and moves only
-/// when that does.
+/// A function of the schedule and the moment alone: nothing that is edited elsewhere moves it.
 fn next_run(key: &Key, object: &CleanupPolicy, view: &View<'_>) -> Option<Time> {
     let slots = Slots::of(&object.spec.schedule, &format!("{}/{}", key.namespace, key.name)).ok()?;
     slots.next(view.now).map(Time)

@@ -276,21 +276,9 @@ impl Attempt<'_> {
         match self.go_on(head, plan, permit).await {
             Ok(report) => Ok(report),
             Err(failure) => {
-                let failed = RunSummary {
-                    id: self.run.to_string(),
-                    start_time: whole_second(begin),
-                    completion_time: Some(whole_second(Timestamp::now())),
-                    result: RunResult::Failed,
-                    dry_run,
-                    deleted: 0,
-                    would_delete: None,
-                    kept: 0,
-                    by_reason: BTreeMap::new(),
-                    bytes: None,
-                    repositories: Vec::new(),
-                    more: 0,
-                    plan: None,
-                };
+                let (began, end) = (whole_second(begin), whole_second(Timestamp::now()));
+                let failed = RunSummary::ended(self.run.to_string(), began, end, RunResult::Failed);
+                let failed = RunSummary { dry_run, ..failed };
                 tracing::warn!(%policy, run = %self.run, "the run failed: {}", failure.message);
                 if !saved {
                     self.note_last(&policy, failed, Some(failure.message.clone())).await;

@@ -65,20 +65,12 @@ fn run(job: &Job, pods: &[Arc<Pod>]) -> Option<LastRun> {
         let why = last_words.clone().or_else(|| end.message.clone()).unwrap_or_default();
         format!("Job {} failed ({reason}): {why}", job.name_any())
     };
+    let began = Time(job.status.as_ref()?.start_time.as_ref().map_or(created, |time| time.0));
+    let ended = Time(end.last_transition_time.as_ref().map_or(created, |time| time.0));
+    let result = if succeeded { RunResult::Completed } else { RunResult::Failed };
     let summary = RunSummary {
-        id: uid,
-        start_time: Time(job.status.as_ref()?.start_time.as_ref().map_or(created, |time| time.0)),
-        completion_time: Some(Time(end.last_transition_time.as_ref().map_or(created, |time| time.0))),
-        result: if succeeded { RunResult::Completed } else { RunResult::Failed },
         dry_run: job.labels().get(REQUEST).is_some_and(|request| request == Request::DryRun.word()),
-        deleted: 0,
-        would_delete: None,
-        kept: 0,
-        by_reason: BTreeMap::new(),
-        bytes: None,
-        repositories: Vec::new(),
-        more: 0,
-        plan: None,
+        ..RunSummary::ended(uid, began, ended, result)
     };
     Some(LastRun { created, summary, told: last_words.is_some(), message: Some(message) })
 }

@@ -34,10 +34,10 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::MANAGER;
 use crate::configuration::State;
+use crate::deadline::within;
 use crate::index::Key;
 use crate::status::LastRun;
 use crate::watching::Observed;
@@ -97,8 +97,8 @@ impl Seen {
 }
 
 impl Cleanup {
-    /// Runs until told to stop.
-    pub(super) async fn run(mut self, stop: &CancellationToken) {
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self) {
         let (cron_jobs, cron_job_events) = self.follow::<CronJob>();
         let (jobs, job_events) = self.follow::<Job>();
         let (pods, pod_events) = self.follow::<Pod>();
@@ -110,31 +110,24 @@ impl Cleanup {
             let compiled_at = self.state.borrow_and_update().as_ref().map(|state| state.compiled_at);
             let mut failed = false;
             for write in self.due(&seen, &mut written) {
-                match tokio::time::timeout(TIMEOUT, self.write(&write)).await {
-                    Ok(Ok(())) => drop(written.insert(write.name, (write.basis, Instant::now()))),
-                    Ok(Err(error)) => {
+                match within(TIMEOUT, self.write(&write)).await {
+                    Ok(()) => drop(written.insert(write.name, (write.basis, Instant::now()))),
+                    Err(error) => {
                         failed = true;
                         let name = &write.name;
                         tracing::warn!(name, %error, "a CronJob or Job of a policy is not written; trying again");
                     }
-                    Err(_) => failed = true,
                 }
             }
             let pause = if failed { AGAIN } else { LOOK };
-            let news = async {
-                let compiles =
-                    self.state.wait_for(|state| state.as_ref().map(|state| state.compiled_at) != compiled_at);
-                tokio::select! {
-                    _ = events.next() => {}
-                    changed = compiles => if changed.is_err() { std::future::pending().await },
-                    () = tokio::time::sleep(pause) => {}
-                }
-                let more = async { while events.next().await.is_some() {} };
-                let _ = tokio::time::timeout(TOGETHER, more).await;
-            };
-            if stop.run_until_cancelled(news).await.is_none() {
-                return;
+            let compiles = self.state.wait_for(|state| state.as_ref().map(|state| state.compiled_at) != compiled_at);
+            tokio::select! {
+                _ = events.next() => {}
+                changed = compiles => if changed.is_err() { std::future::pending().await },
+                () = tokio::time::sleep(pause) => {}
             }
+            let more = async { while events.next().await.is_some() {} };
+            let _ = tokio::time::timeout(TOGETHER, more).await;
         }
     }
 
