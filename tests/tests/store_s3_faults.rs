@@ -42,6 +42,27 @@ async fn a_birth_is_sent_once_whatever_comes_back() {
     assert_eq!(server.store().snapshot().len(), 1);
 }
 
+/// A server that is a file system removes a folder with its last key, and may refuse the write that comes next.
+#[tokio::test]
+async fn a_write_into_a_folder_that_vanished_is_sent_again_because_nothing_was_stored() {
+    let (server, store) = fake(&[]).await;
+    store.put("k/source", NewObject::bytes("bytes")).await.unwrap();
+    server.take_seen();
+    for times in [2, 3] {
+        server.fail("PutObject", times, 409, "ExistingObjectIsDirectory");
+        let born = store.birth(&format!("a/{times}"), NewObject::marker()).await;
+        assert_eq!(born.is_ok(), times == 2, "{born:?}");
+        assert_eq!(asked(&server), [("PutObject", 3)]);
+        server.fail("CopyObject", times, 409, "ExistingObjectIsDirectory");
+        let born = store.copy_new("k/source", &format!("k/{times}"), None).await;
+        assert_eq!(born.is_ok(), times == 2, "{born:?}");
+        assert_eq!(asked(&server), [("CopyObject", 3)]);
+    }
+    server.fail("PutObject", 1, 409, "OperationAborted");
+    store.birth("a/other", NewObject::marker()).await.unwrap_err();
+    assert_eq!(asked(&server), [("PutObject", 1)], "nothing is known of what was stored");
+}
+
 #[tokio::test]
 async fn everything_else_is_sent_up_to_three_times() {
     let (server, store) = fake(&[]).await;

@@ -99,18 +99,22 @@ impl S3Store {
     }
 
     async fn write(&self, key: &str, object: NewObject, limits: Builder) -> Result<(), StoreError> {
-        let request = self
-            .bucket
-            .client
-            .put_object()
-            .bucket(&self.bucket.name)
-            .key(self.full(key)?)
-            .content_type(object.content_type.as_deref().unwrap_or(NO_TYPE))
-            .body(SdkStream::from(object.bytes))
-            .customize()
-            .config_override(limits);
-        let request = if self.bucket.endpoint.encrypted { request.disable_payload_signing() } else { request };
-        request.send().await.map_err(|error| self.asked(key).failed(error))?;
+        let full = self.full(key)?;
+        let send = || {
+            let request = self
+                .bucket
+                .client
+                .put_object()
+                .bucket(&self.bucket.name)
+                .key(&full)
+                .content_type(object.content_type.as_deref().unwrap_or(NO_TYPE))
+                .body(SdkStream::from(object.bytes.clone()))
+                .customize()
+                .config_override(limits.clone());
+            let request = if self.bucket.endpoint.encrypted { request.disable_payload_signing() } else { request };
+            request.send()
+        };
+        client::past_vanished_folders(send).await.map_err(|error| self.asked(key).failed(error))?;
         Ok(())
     }
 
@@ -197,8 +201,9 @@ impl Store for S3Store {
     }
 
     async fn copy_new(&self, from: &str, to: &str, content_type: Option<&str>) -> Result<(), StoreError> {
-        let request = self.copy(from, to, content_type)?.customize().config_override(once(copying()));
-        request.send().await.map_err(|error| self.asked(from).failed(error))?;
+        let request = self.copy(from, to, content_type)?;
+        let send = || request.clone().customize().config_override(once(copying())).send();
+        client::past_vanished_folders(send).await.map_err(|error| self.asked(from).failed(error))?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use aws_sdk_s3::config::{
     Builder, ConfigBag, Credentials, Intercept, ProvideCredentials as _, Region, RequestChecksumCalculation,
     ResponseChecksumValidation, RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::{BoxError, DisplayErrorContext};
+use aws_sdk_s3::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_http_client::tls;
 
@@ -217,6 +217,23 @@ pub(super) fn completing() -> Builder {
 /// everything that was decided meanwhile (storage protocol rule 10).
 pub(super) fn once(config: Builder) -> Builder {
     config.retry_config(RetryConfig::disabled())
+}
+
+/// Sends a write again that versitygw refused because the folder of its key vanished meanwhile: it removes a folder with
+/// its last key. It then says that the key is a folder, which none of ours is, and has stored nothing, so that a birth is
+/// still executed at most once (storage protocol rule 10). Any other answer is final.
+pub(super) async fn past_vanished_folders<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    F: Future<Output = Result<T, SdkError<E>>>,
+    SdkError<E>: ProvideErrorMetadata,
+{
+    for _ in 1..ATTEMPTS {
+        match send().await {
+            Err(error) if error.code() == Some("ExistingObjectIsDirectory") => {}
+            answer => return answer,
+        }
+    }
+    send().await
 }
 
 fn limited(attempt: Duration) -> Builder {
